@@ -17,7 +17,7 @@ from ich_seq.labels import METRIC_WEIGHTS
 
 UNDEFINED = float("nan")
 CLIP = 1e-15
-_BLOCK_ELEMENTS = 500_000
+_BLOCK_ELEMENTS = 100_000
 
 Truth = Bool[np.ndarray, " n"] | Integer[np.ndarray, " n"]
 TruthPerLabel = Bool[np.ndarray, "n l"] | Integer[np.ndarray, "n l"]

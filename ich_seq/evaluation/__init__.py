@@ -1,0 +1,1 @@
+"""What a trained pipeline is worth: figures per label with intervals by patient, beside floors."""
