@@ -1,0 +1,285 @@
+"""One experiment as a TOML file: every choice that changes a number, with a sentence under each field.
+
+An unknown key is refused, so a misspelt one cannot be ignored; a default stands here and nowhere else.
+"""
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ich_seq.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of a config: frozen, every key known, no infinity or NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Window(Section):
+    """A linear display window in HU: `level` is its centre, `width` the span mapped to [0, 1]."""
+
+    level: float
+    """Centre in HU."""
+    width: PositiveFloat
+    """Full width in HU."""
+
+
+class PreprocessConfig(Section):
+    """From HU to the network's input. Source of all defaults: Burduja et al. 2020, Sensors 20:5611."""
+
+    windows: tuple[Window, ...] = Field(
+        (Window(level=40, width=80), Window(level=80, width=200), Window(level=40, width=380)), min_length=1
+    )
+    """One input channel each: brain, subdural, soft tissue."""
+    size: Positive = 256
+    """Rows and columns of the network's input, in pixels."""
+    antialias: bool = False
+    """Low-pass before shrinking; off as published, on for shrinking by more than 2, where bilinear would skip pixels."""
+    mean: tuple[float, ...] = (0.1738, 0.1433, 0.1970)
+    """Subtracted from each channel after windowing."""
+    std: tuple[PositiveFloat, ...] = (0.3161, 0.2850, 0.3111)
+    """Divides each channel after subtracting `mean`."""
+
+    @model_validator(mode="after")
+    def _one_number_per_channel(self) -> "PreprocessConfig":
+        if not len(self.windows) == len(self.mean) == len(self.std):
+            raise ValueError(
+                f"windows, mean and std need one entry per channel, got {len(self.windows)}, {len(self.mean)} and {len(self.std)}"
+            )
+        return self
+
+
+class CnnConfig(Section):
+    """The slice classifier."""
+
+    backbone: str = "resnext101_32x8d"
+    """A torchvision ResNet or ResNeXt by its name, or `resnext14_8x4d`, the demo's (also with 2,048-d embeddings)."""
+    weights: str = "imagenet"
+    """`imagenet` (torchvision's own weights, BSD licence), `none` (random), or the path of a state dict saved by torch."""
+
+
+class AugmentConfig(Section):
+    """Random changes of windowed tiles, before normalising. Source: the published recipe names the kinds, not the sizes."""
+
+    flip_probability: Fraction = 0.5
+    """Chance of a left-right flip."""
+    shift_fraction: Fraction = 0.05
+    """Largest shift along each axis, as a fraction of the tile."""
+    rotate_deg: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """Largest rotation, either way."""
+    scale_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Largest change of size: a factor between 1 - x and 1 + x."""
+    brightness: Fraction = 0.05
+    """Largest value added to a windowed tile, which lies in [0, 1]."""
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Largest change of contrast about 0.5: a factor between 1 - x and 1 + x."""
+
+
+class TrainCnnConfig(Section):
+    """How the slice classifier is fitted."""
+
+    epochs: Positive = 3
+    """Passes over the training slices; the published recipe has three."""
+    patience: Positive = 3
+    """Stop when the validation loss has not fallen for this many epochs; the best epoch's weights are kept."""
+    batch_size: Positive = 32
+    """Slices a step."""
+    learning_rate: PositiveFloat = 1e-5
+    """Peak rate; the published recipe has 1e-5 for Adam from pretrained weights."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """`cosine` rises over `warmup_fraction` of all steps and falls to zero at the last."""
+    warmup_fraction: Fraction = 0.0
+    """Share of all steps over which a cosine schedule rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled (AdamW); 0 makes it Adam, as published."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 where the processor computes it natively, fp32 elsewhere; master weights are fp32 in both."""
+    workers: Annotated[int, Field(ge=0)] = 2
+    """Processes that read DICOM ahead of the training step."""
+    keep_tiles_in_memory: bool = False
+    """Window and shrink each slice once and keep it as float16; for cohorts that fit (55 kB a slice at 96 px)."""
+    checkpoint_every_s: PositiveFloat = 300.0
+    """Seconds between checkpoints inside an epoch; each epoch's end is saved anyway. Does not change the result."""
+    augment: AugmentConfig = AugmentConfig()
+    """Random changes of the training tiles."""
+
+
+class FeaturesConfig(Section):
+    """What stage one hands to stage two."""
+
+    pca_components: Positive = 120
+    """Dimensions kept of each embedding; published: 120 of 2,048."""
+    pca_slices: Positive = 32_000
+    """At most this many training slices fit the PCA, taken from the training series in a seeded random order."""
+    batch_size: Positive = 32
+    """Slices a step of the extraction."""
+
+
+class LstmConfig(Section):
+    """The sequence network. Source of the defaults: Burduja et al. 2020."""
+
+    hidden: Positive = 256
+    """Units per direction."""
+    layers: Positive = 3
+    """Stacked bidirectional layers."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Between the layers."""
+    head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Before the last linear layer."""
+
+
+class TrainLstmConfig(Section):
+    """How the sequence network is fitted."""
+
+    patients: Literal["reserved", "all"] = "reserved"
+    """`reserved`: stage two learns only from patients that stage one never saw, so the probabilities that it reads are as uncertain as
+    they will be in use. `all`: both stages learn from all training patients, the published way, which feeds it in-sample,
+    optimistic probabilities."""
+    epochs: Positive = 5
+    """Passes over the training scans; published: 5."""
+    patience: Positive = 5
+    """Stop when the validation loss has not fallen for this many epochs; the best epoch's weights are kept."""
+    batch_size: Positive = 1
+    """Scans a step; published: 1. A scan's result does not depend on its batch."""
+    learning_rate: PositiveFloat = 3e-5
+    """Peak rate of Adam; published: 3e-5."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """As for the slice classifier."""
+    warmup_fraction: Fraction = 0.0
+    """As for the slice classifier."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled (AdamW); 0 makes it Adam, as published."""
+    reverse_probability: Fraction = 0.0
+    """Chance that a training scan is read head to feet; published: never."""
+
+
+class SplitConfig(Section):
+    """Shares of the patients; every patient is on one side only."""
+
+    stage_one: Fraction = 0.6
+    """Patients that fit the slice classifier."""
+    stage_two: Fraction = 0.2
+    """Patients that only stage two learns from; with `patients = "all"` they train both stages."""
+    validation: Fraction = 0.1
+    """Patients on whom epochs are chosen."""
+    test: Fraction = 0.1
+    """Patients held out for the evaluation."""
+    seed: int = 0
+    """Enters the digest that orders the patients."""
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> "SplitConfig":
+        total = self.stage_one + self.stage_two + self.validation + self.test
+        if abs(total - 1) > 1e-9:  # decimal shares such as 0.1 are not exact in binary
+            raise ValueError(f"stage_one, stage_two, validation and test must sum to 1, got {total:g}")
+        return self
+
+
+class CohortConfig(Section):
+    """The synthetic cohort of the demo."""
+
+    studies: Positive = 60
+    """Number of synthetic scans."""
+    seed: int = 0
+    """Decides every voxel."""
+    slices: tuple[Positive, Positive] = (24, 36)
+    """Fewest and most slices in a scan."""
+    matrices: tuple[Positive, ...] = (256,)
+    """Rows and columns to draw from."""
+    prevalence: dict[str, Fraction] = {}
+    """Share of patients with each subtype; a subtype not named keeps RSNA's share."""
+
+
+class Config(Section):
+    """One experiment."""
+
+    name: str
+    """A short name; it appears in results."""
+    about: str
+    """What this experiment is, where it comes from, and why it differs from its source."""
+    seed: int = 0
+    """Decides initial weights, order of slices, augmentation and dropout."""
+    split: SplitConfig = SplitConfig()
+    """Who trains, who validates, who is held out."""
+    preprocess: PreprocessConfig = PreprocessConfig()
+    """HU to network input; shipped inside the model."""
+    cnn: CnnConfig = CnnConfig()
+    """Stage one's network."""
+    train_cnn: TrainCnnConfig = TrainCnnConfig()
+    """Stage one's training."""
+    features: FeaturesConfig = FeaturesConfig()
+    """Embeddings and PCA."""
+    lstm: LstmConfig = LstmConfig()
+    """Stage two's network."""
+    train_lstm: TrainLstmConfig = TrainLstmConfig()
+    """Stage two's training."""
+    cohort: CohortConfig | None = None
+    """The synthetic cohort to make first; only `ichseq demo` reads it."""
+
+
+def package_data(folder: str) -> Path:
+    """The folder `configs` or `data_manifests`, in a checkout or in an installed wheel."""
+    package = Path(str(resources.files("ich_seq")))
+    return next((path for path in (package / folder, package.parent / folder) if path.is_dir()), package / folder)
+
+
+def shipped_configs() -> list[str]:
+    """The names of the configs that come with ichseq, sorted."""
+    return sorted(path.stem for path in package_data("configs").glob("*.toml"))
+
+
+def load_config(name_or_path: str) -> Config:
+    """A config by the name of a shipped one (`burduja2020`) or by path.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown key, or a value out of range; the message names file and key.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = package_data("configs") / f"{name_or_path}.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{name_or_path}: no such config; give the path of a .toml file or one of: {', '.join(shipped_configs())}"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first_fault(error)}") from None
+
+
+def _section_of(section: type[BaseModel], key: str) -> type[BaseModel]:
+    field = section.model_fields.get(key)
+    default = None if field is None else field.default
+    return (
+        type(default)
+        if isinstance(default, BaseModel)
+        else {"cohort": CohortConfig, "windows": Window}.get(key, section)
+    )
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    if fault["type"] == "extra_forbidden":
+        section: type[BaseModel] = Config
+        for part in fault["loc"][:-1]:
+            section = _section_of(section, str(part))
+        near = difflib.get_close_matches(str(fault["loc"][-1]), section.model_fields, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(section.model_fields)}"
+        return f"unknown key `{key}`; {hint}"
+    if fault["type"] == "missing":
+        return f"key `{key}` is missing"
+    return f"`{key}`: {fault['msg']} (got {fault['input']!r:.80})"

@@ -1,0 +1,122 @@
+"""The embedding cache: a folder of parts, and one JSON index that presents them as one array."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ich_seq.embeddings.part import SeriesFeatures, part_name, read_part
+from ich_seq.errors import CacheError, StaleCacheError
+from ich_seq.files import make_folder, sha256_of, write_json
+
+FORMAT = 1
+_IDENTITY = r"^[0-9a-f]{64}$"
+
+
+class PartEntry(BaseModel):
+    """One series in the index: its part's identity and digest, and its rows in the whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: str = Field(pattern=_IDENTITY)
+    sha256: str = Field(pattern=_IDENTITY)
+    first_row: int = Field(ge=0)
+    rows: int = Field(gt=0)
+
+
+class Index(BaseModel):
+    """What the cache holds and who made it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int
+    extractor: str = Field(pattern=_IDENTITY)
+    embedding_width: int = Field(gt=0)
+    parts: tuple[PartEntry, ...]
+
+    @property
+    def rows(self) -> int:
+        """Slices in all."""
+        return sum(part.rows for part in self.parts)
+
+
+@dataclass(frozen=True)
+class EmbeddingCache:
+    """A finished cache: `folder` with `index.json` and `parts/`."""
+
+    folder: Path
+    index: Index
+
+    def series(self) -> Iterator[SeriesFeatures]:
+        """Each series in the order of the index, one at a time; memory does not grow with the cache.
+
+        Raises:
+            CacheError: a part is absent, damaged or not the one that was indexed.
+        """
+        for entry in self.index.parts:
+            path = self.folder / "parts" / part_name(entry.identity)
+            if not path.is_file() or path.is_symlink() or sha256_of(path) != entry.sha256:
+                raise CacheError(
+                    f"{path.name}: this part of the embedding cache is missing or was changed; run `ichseq extract-features` again",
+                    path=path,
+                )
+            features = read_part(self.folder / "parts", entry.identity)
+            if features.embedding.shape != (entry.rows, self.index.embedding_width):
+                raise CacheError(f"{path.name}: has other rows or columns than the index says", path=path)
+            yield features
+
+
+def write_index(folder: Path, extractor: str, identities: Sequence[str]) -> EmbeddingCache:
+    """Presents the parts of `folder`, in the order given, as one cache.
+
+    Raises:
+        CacheError: a part is absent or damaged.
+        OutputError: the index cannot be written.
+    """
+    entries, first_row, width = [], 0, 1
+    for identity in identities:
+        features = read_part(folder / "parts", identity)
+        rows, width = features.embedding.shape
+        digest = sha256_of(folder / "parts" / part_name(identity))
+        entries.append(PartEntry(identity=identity, sha256=digest, first_row=first_row, rows=rows))
+        first_row += rows
+    index = Index(format=FORMAT, extractor=extractor, embedding_width=width, parts=tuple(entries))
+    write_json(make_folder(folder) / "index.json", index.model_dump(mode="json"))
+    return EmbeddingCache(folder, index)
+
+
+def open_cache(folder: Path, extractor: str | None = None) -> EmbeddingCache:
+    """The cache in `folder`.
+
+    Args:
+        folder: where `extract-features` wrote it.
+        extractor: identity of the weights and preprocessing that must have made it; None takes any.
+
+    Raises:
+        StaleCacheError: it was made by other weights or other preprocessing.
+        CacheError: there is none, or its index is damaged.
+    """
+    path = folder / "index.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("format") != FORMAT:
+            raise CacheError(f"{path}: format {content.get('format')!r}, this version reads {FORMAT}", path=path)
+        index = Index.model_validate(content)
+    except FileNotFoundError:
+        raise CacheError(
+            f"{folder}: no embedding cache here; run `ichseq extract-features` first", path=folder
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
+        reason = re.sub(r"\s+", " ", str(error))[:120]
+        raise CacheError(f"{path}: damaged index ({reason}); run `ichseq extract-features` again", path=path) from error
+    if extractor is not None and index.extractor != extractor:
+        raise StaleCacheError(
+            f"{folder}: made by other weights or preprocessing (extractor {index.extractor[:12]}, "
+            f"now {extractor[:12]}); remove the folder and run `ichseq extract-features` again",
+            found=index.extractor,
+            wanted=extractor,
+        )
+    return EmbeddingCache(folder, index)

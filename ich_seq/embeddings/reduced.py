@@ -1,0 +1,85 @@
+"""The whole cache after PCA in one small file: what stage two reads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from ich_seq.embeddings.cache import EmbeddingCache
+from ich_seq.embeddings.pca import Pca
+from ich_seq.errors import CacheError, StaleCacheError
+from ich_seq.files import replacing, sha256_of
+from ich_seq.labels import LABELS
+
+REDUCED_FILE = "reduced.h5"
+_TEXT = h5py.string_dtype("utf-8")
+
+
+@dataclass(frozen=True)
+class ReducedSeries:
+    """One series for stage two, feet to head: `reduced` are its PCA coordinates, `logits` stage one's."""
+
+    series_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+    position_mm: Float64[np.ndarray, " s"]
+    reduced: Float32[np.ndarray, "s k"]
+    logits: Float32[np.ndarray, "s l"]
+
+
+def write_reduced(cache: EmbeddingCache, pca: Pca) -> Path:
+    """Projects every embedding of the cache and writes the result whole or not at all; returns its path.
+
+    Raises:
+        CacheError: a part is damaged.
+        OutputError: disk full, or the folder is not writable.
+    """
+    rows, path = cache.index.rows, cache.folder / REDUCED_FILE
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        file.attrs["index_sha256"] = sha256_of(cache.folder / "index.json")
+        reduced = file.create_dataset("reduced", (rows, len(pca.components)), np.float32)
+        logits = file.create_dataset("logits", (rows, len(LABELS)), np.float32)
+        position = file.create_dataset("position_mm", (rows,), np.float64)
+        uids = file.create_dataset("sop_instance_uid", (rows,), _TEXT)
+        series_uids = []
+        for entry, features in zip(cache.index.parts, cache.series(), strict=True):
+            here = slice(entry.first_row, entry.first_row + entry.rows)
+            reduced[here] = pca.reduce(features.embedding)
+            logits[here], position[here] = features.logits, features.position_mm
+            uids[here] = list(features.sop_instance_uids)
+            series_uids.append(features.series_instance_uid)
+        file.create_dataset("series_instance_uid", data=series_uids, dtype=_TEXT)
+    return path
+
+
+def read_reduced(cache: EmbeddingCache) -> Iterator[ReducedSeries]:
+    """Each series of the cache after PCA, in the order of the index.
+
+    Raises:
+        StaleCacheError: the file was made from another state of the cache.
+        CacheError: it is absent or damaged.
+    """
+    path = cache.folder / REDUCED_FILE
+    again = "run `ichseq extract-features` again"
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs["index_sha256"] != sha256_of(cache.folder / "index.json"):
+                raise StaleCacheError(f"{path}: made before the cache was last written; {again}", path=path)
+            columns = {name: file[name][:] for name in ("reduced", "logits", "position_mm")}  # type: ignore[index]
+            uids = file["sop_instance_uid"].asstr()[:]  # type: ignore[union-attr]
+            series_uids = file["series_instance_uid"].asstr()[:]  # type: ignore[union-attr]
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CacheError(f"{path}: no usable PCA coordinates ({error}); {again}", path=path) from error
+    if not all(len(values) == cache.index.rows and np.isfinite(values).all() for values in columns.values()):
+        raise CacheError(f"{path}: rows are missing or not finite; {again}", path=path)
+    for entry, series_uid in zip(cache.index.parts, series_uids, strict=True):
+        here = slice(entry.first_row, entry.first_row + entry.rows)
+        yield ReducedSeries(
+            str(series_uid),
+            tuple(str(uid) for uid in uids[here]),
+            columns["position_mm"][here],
+            columns["reduced"][here],
+            columns["logits"][here],
+        )

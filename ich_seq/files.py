@@ -1,0 +1,126 @@
+"""Files that are there whole or not at all: each is written beside its place, flushed to disk, then renamed."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ich_seq.errors import OutputError
+
+TEMPORARY_PREFIX = ".writing-"
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EACCES: "no permission to write there; choose another folder with --out or --run",
+    errno.EPERM: "writing there is not permitted; choose another folder with --out or --run",
+    errno.EROFS: "the file system is read-only; choose another folder with --out or --run",
+    errno.ENOTDIR: "part of the path is a file, not a folder; choose another folder with --out or --run",
+    errno.EEXIST: "a file of that name is in the way; choose another folder with --out or --run",
+}
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turns what the operating system says against writing `path` into one OutputError that names it and the way out.
+
+    h5py reports a full disk as an OSError or RuntimeError without errno; its text is read instead.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except (OSError, RuntimeError) as error:
+        code = getattr(error, "errno", None)
+        if code is None and "no space left" in str(error).lower():
+            code = errno.ENOSPC
+        if code not in _REASONS:
+            raise
+        raise OutputError(f"{path}: {_REASONS[code]}", path=path) from error
+
+
+def make_folder(path: Path) -> Path:
+    """The folder `path`, made with its parents where absent and shown to be writable.
+
+    Raises:
+        OutputError: it cannot be made, or nothing can be written in it.
+    """
+    with output_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; when the block ends well it is flushed to disk and takes `path`'s place.
+
+    Raises:
+        OutputError: disk full, no permission, read-only file system; `path` is then as it was.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    with output_errors(path):
+        try:
+            yield temporary
+            descriptor = os.open(temporary, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            temporary.replace(path)
+            _flush_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content` whole or not at all.
+
+    Raises:
+        OutputError: as `replacing`.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes `content` as UTF-8, whole or not at all.
+
+    Raises:
+        OutputError: as `replacing`.
+    """
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes `content` as indented JSON, whole or not at all; NaN and infinity are refused, since JSON has neither.
+
+    Raises:
+        ValueError: a number is not finite.
+        OutputError: as `replacing`.
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what an interrupted writer left in `folder`."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""A trained pipeline as it is shipped: a folder with model.json, weights.safetensors and a model card."""

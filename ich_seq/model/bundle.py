@@ -1,0 +1,180 @@
+"""The model bundle on disk: written whole, distrusted when read; nothing here needs torch."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from ich_seq.config import CnnConfig, LstmConfig, PreprocessConfig
+from ich_seq.errors import BundleError
+from ich_seq.files import make_folder, sha256_of, write_bytes, write_json, write_text
+from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
+
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "weights.safetensors"
+_LARGEST_MODEL_JSON = 1_000_000
+
+
+class TrainedOn(BaseModel):
+    """Whose scans taught the weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    description: str
+    patients: int = Field(ge=0)
+    scans: int = Field(ge=0)
+    slices: int = Field(ge=0)
+    table_sha256: str
+
+
+class BundleInfo(BaseModel):
+    """`model.json`: everything about a model but its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str
+    ichseq_version: str
+    labels: tuple[str, ...] = LABEL_NAMES
+    preprocess: PreprocessConfig
+    cnn: CnnConfig
+    lstm: LstmConfig
+    embedding_width: int = Field(gt=0)
+    reduced_width: int = Field(gt=0)
+    trained_on: TrainedOn
+    validation_loss: dict[str, float]
+    calibration: None = None
+    thresholds: None = None
+    intended_use: str = RESEARCH_NOTICE
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    def digest(self) -> str:
+        """SHA-256 over this text, which itself holds the weights' digest: one name for the whole model."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model read from disk: its description and its weights by name (`cnn.`, `pca.`, `lstm.`)."""
+
+    info: BundleInfo
+    weights: dict[str, np.ndarray]
+
+    def part(self, name: str) -> dict[str, np.ndarray]:
+        """The weights of one part, without its prefix.
+
+        Raises:
+            BundleError: the bundle has no such part.
+        """
+        prefix = f"{name}."
+        found = {key.removeprefix(prefix): value for key, value in self.weights.items() if key.startswith(prefix)}
+        if not found:
+            raise BundleError(f"{WEIGHTS_FILE}: has no {name}; the model is not whole")
+        return found
+
+
+def write_bundle(folder: Path, info_without_digest: dict[str, object], weights: bytes) -> BundleInfo:
+    """Writes the weights (safetensors bytes), then the model card, then model.json, each whole or not at all.
+
+    Raises:
+        OutputError: disk full, or the folder is not writable.
+    """
+    make_folder(folder)
+    info = BundleInfo.model_validate(info_without_digest | {"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    write_bytes(folder / WEIGHTS_FILE, weights)
+    write_text(folder / "README.md", model_card(info))
+    write_json(folder / "model.json", info.model_dump(mode="json"))
+    return info
+
+
+def read_info(folder: Path) -> BundleInfo:
+    """`model.json` of a bundle, without its weights.
+
+    Raises:
+        BundleError: no bundle there, not JSON, of another format version, or with fields that do not fit.
+    """
+    path = folder / "model.json"
+    if not folder.is_dir():
+        raise BundleError(
+            f"{folder}: no model there; give the folder that holds model.json (the demo's is runs/demo/model)"
+        )
+    if not path.is_file():
+        raise BundleError(f"{folder}: not a model bundle (no model.json); give the folder that `train-lstm` wrote")
+    if path.stat().st_size > _LARGEST_MODEL_JSON:
+        raise BundleError(f"{path}: larger than any model.json ({_LARGEST_MODEL_JSON:,} bytes at most)")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("format_version") != FORMAT_VERSION:
+            raise BundleError(
+                f"{path}: bundle format {content.get('format_version')!r}; this version reads {FORMAT_VERSION}"
+            )
+        info = BundleInfo.model_validate(content)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: damaged (not JSON: {error}); get the model again") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise BundleError(
+            f"{path}: damaged ({'.'.join(map(str, fault['loc']))}: {fault['msg']}); get the model again"
+        ) from None
+    if info.labels != LABEL_NAMES:
+        raise BundleError(
+            f"{path}: its labels are {', '.join(info.labels)}; this version needs {', '.join(LABEL_NAMES)}"
+        )
+    return info
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """A whole bundle; its weights are compared with their digest and every number is finite.
+
+    Raises:
+        BundleError: as `read_info`, or weights that are missing, damaged, changed, or not finite.
+    """
+    info = read_info(folder)
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise BundleError(f"{path}: missing; get the model again")
+    if sha256_of(path) != info.weights_sha256:
+        raise BundleError(f"{path}: damaged or changed (its SHA-256 is not the one in model.json); get the model again")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BundleError(f"{path}: not a safetensors file ({error}); get the model again") from error
+    for name, values in weights.items():
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise BundleError(f"{path}: {name} holds NaN or infinity; the model cannot be used")
+    return Bundle(info, weights)
+
+
+def model_card(info: BundleInfo) -> str:
+    """The README of a bundle in Markdown: what it is, what taught it, how it reads, what it must not be used for."""
+    windows = ", ".join(f"{window.level:g}/{window.width:g}" for window in info.preprocess.windows)
+    trained = info.trained_on
+    losses = "\n".join(f"- {stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items())
+    return f"""# Model card: {info.name}
+
+{info.intended_use}
+
+## What it is
+A two-stage reader of head CT: {info.cnn.backbone} reads each slice ({info.preprocess.size} x {info.preprocess.size} pixels,
+windows {windows} HU level/width), its {info.embedding_width}-d embedding is reduced to {info.reduced_width} by PCA, and a
+bidirectional LSTM ({info.lstm.layers} x {info.lstm.hidden} units per direction) reads the scan from feet to head.
+Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score is the maximum over its slices.
+
+## What taught it
+{trained.description}
+{trained.patients} patients, {trained.scans} scans, {trained.slices} slices ({trained.dataset}).
+
+## Validation loss (weighted log loss, divisor 7)
+{losses}
+
+Probabilities are not calibrated and no operating threshold has been chosen.
+
+Weights SHA-256: `{info.weights_sha256}`; written by ichseq {info.ichseq_version}.
+"""

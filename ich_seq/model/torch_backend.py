@@ -1,0 +1,119 @@
+"""A bundle made to compute with torch: slices in HU to probabilities, and scans to refined probabilities."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ich_seq.config import Config
+from ich_seq.embeddings.extract import read_slices
+from ich_seq.embeddings.pca import Pca
+from ich_seq.errors import BundleError
+from ich_seq.model.bundle import Bundle, BundleInfo, TrainedOn
+from ich_seq.sequence.network import SequenceNet
+from ich_seq.slices.network import SliceNet
+
+
+class SliceReading(NamedTuple):
+    """What stage one says of slices, feet to head: probabilities, and the PCA coordinates for stage two."""
+
+    prob: Float32[np.ndarray, "s l"]
+    reduced: Float32[np.ndarray, "s k"]
+
+
+class TorchModel:
+    """Both stages on one device, in evaluation mode, in fp32."""
+
+    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+        """Builds the networks and fills them with the bundle's weights.
+
+        Raises:
+            BundleError: a tensor is missing, too many, or of another shape.
+        """
+        info, self.device = bundle.info, device
+        self.info = info
+        self.cnn = SliceNet(info.cnn.backbone, info.preprocess)
+        _fill(self.cnn, bundle.part("cnn"), "cnn")
+        self.lstm = SequenceNet(info.reduced_width, info.lstm)
+        _fill(self.lstm, bundle.part("lstm"), "lstm")
+        self.pca = _pca(bundle)
+        self.cnn.eval().to(device)
+        self.lstm.eval().to(device)
+
+    def read_slices(self, slices_hu: Sequence[Float32[np.ndarray, "y x"]]) -> SliceReading:
+        """Stage one on slices in HU; all go through the network as one batch."""
+        logits, embedding = read_slices(self.cnn, list(slices_hu), batch_size=len(slices_hu), device=self.device)
+        return SliceReading(_sigmoid(logits), self.pca.reduce(embedding))
+
+    def refine(
+        self, reduced: Float32[np.ndarray, "s k"], prob: Float32[np.ndarray, "s l"]
+    ) -> Float32[np.ndarray, "s l"]:
+        """Stage two on one scan, feet to head: refined probabilities."""
+        with torch.inference_mode():
+            logits = self.lstm(
+                torch.from_numpy(reduced).unsqueeze(0).to(self.device),
+                torch.from_numpy(prob).unsqueeze(0).to(self.device),
+                torch.tensor([len(prob)]),
+            )
+        return _sigmoid(logits[0].cpu().numpy())
+
+
+def pack_weights(cnn: SliceNet, pca: Pca, lstm: SequenceNet) -> bytes:
+    """The weights of a pipeline as the bytes of one safetensors file, under `cnn.`, `pca.` and `lstm.`."""
+    tensors = {f"cnn.{name}": tensor for name, tensor in cnn.state_dict().items()}
+    tensors |= {f"pca.{name}": torch.from_numpy(values) for name, values in vars(pca).items()}
+    tensors |= {f"lstm.{name}": tensor for name, tensor in lstm.state_dict().items()}
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def describe(
+    config: Config, cnn: SliceNet, pca: Pca, trained_on: TrainedOn, losses: dict[str, float]
+) -> dict[str, object]:
+    """The fields of a `BundleInfo` but for the weights' digest."""
+    from ich_seq import __version__
+
+    return {
+        "name": config.name,
+        "ichseq_version": __version__,
+        "preprocess": config.preprocess,
+        # Where the initial weights lay on the machine that trained is of no use elsewhere.
+        "cnn": config.cnn.model_copy(update={"weights": "none"}),
+        "lstm": config.lstm,
+        "embedding_width": cnn.embedding_width,
+        "reduced_width": len(pca.components),
+        "trained_on": trained_on,
+        "validation_loss": losses,
+    }
+
+
+def _pca(bundle: Bundle) -> Pca:
+    info: BundleInfo = bundle.info
+    arrays = bundle.part("pca")
+    shapes = {
+        "mean": (info.embedding_width,),
+        "components": (info.reduced_width, info.embedding_width),
+        "explained_variance": (info.reduced_width,),
+    }
+    if {name: values.shape for name, values in arrays.items()} != shapes:
+        raise BundleError("weights.safetensors: pca does not fit model.json; get the model again")
+    return Pca(**arrays)
+
+
+def _fill(network: nn.Module, arrays: dict[str, np.ndarray], part: str) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: values.shape for name, values in arrays.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise BundleError(
+            f"weights.safetensors: {part}.{wrong[0]} does not fit model.json ({len(wrong)} tensors in all); get the model again"
+        )
+    state: dict[str, Tensor] = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    network.load_state_dict(state)
+
+
+def _sigmoid(logits: Float32[np.ndarray, "s l"]) -> Float32[np.ndarray, "s l"]:
+    return torch.sigmoid(torch.from_numpy(logits)).numpy()

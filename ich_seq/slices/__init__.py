@@ -1,0 +1,1 @@
+"""Stage one: HU -> windowed tiles -> six logits and one embedding per slice."""

@@ -1,0 +1,136 @@
+"""Fits the slice classifier on the slices of a table."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ich_seq.config import AugmentConfig, Config
+from ich_seq.errors import DatasetError
+from ich_seq.files import replacing
+from ich_seq.labels import LABEL_NAMES
+from ich_seq.slices.augment import augment
+from ich_seq.slices.network import SliceNet
+from ich_seq.slices.tiles import TileBatch, TileSource
+from ich_seq.slices.weights import load_pretrained
+from ich_seq.training.compute import make_fabric, resolve_precision, seed_for
+from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings
+from ich_seq.training.objective import competition_loss, validation_metrics
+
+WEIGHTS_FILE = "cnn.safetensors"
+_SHUFFLE = 1  # keeps the seeds of the epoch's order apart from those of its steps
+_VALIDATION_BATCH = 64
+
+
+@dataclass
+class SliceTask:
+    """The slice classifier as a `training.loop.Task`."""
+
+    network: nn.Module
+    train: TileSource
+    validation: TileSource
+    batch_size: int
+    augment: AugmentConfig
+    seed: int
+    device: str
+
+    def steps_per_epoch(self) -> int:
+        """All training slices once; the last batch may be smaller."""
+        return -(-len(self.train) // self.batch_size)
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[TileBatch]:
+        """The training slices in the epoch's own order, from `first_step` on."""
+        order = np.random.default_rng(seed_for(self.seed, epoch, 0, _SHUFFLE)).permutation(len(self.train)).tolist()
+        starts = range(first_step * self.batch_size, len(order), self.batch_size)
+        yield from self.train.batches([order[start : start + self.batch_size] for start in starts])
+
+    def loss(self, batch: TileBatch) -> Tensor:
+        """The competition's loss on augmented tiles."""
+        tiles = augment(batch.tiles.to(self.device), self.augment)
+        return competition_loss(self.network(tiles).logits, batch.labels.to(self.device))
+
+    def validate(self) -> dict[str, Any]:
+        """Loss and AUC per label on the validation slices, as they are."""
+        rows = list(range(len(self.validation)))
+        chunks = [rows[start : start + _VALIDATION_BATCH] for start in range(0, len(rows), _VALIDATION_BATCH)]
+        logits, truth = [], []
+        for batch in self.validation.batches(chunks):
+            logits.append(self.network(batch.tiles.to(self.device)).logits.float().cpu())
+            truth.append(batch.labels)
+        return validation_metrics(torch.cat(logits), torch.cat(truth))
+
+
+def train_cnn(
+    config: Config,
+    table: pd.DataFrame,
+    root: Path,
+    folder: Path,
+    device: str,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> FitResult:
+    """Fits the slice classifier and leaves `cnn.safetensors`, its best epoch, in `folder`; continues an interrupted fit.
+
+    Raises:
+        WeightsError: the pretrained weights cannot be had; found out before any slice is read.
+        DatasetError: no training or validation slices, or more than 1 % of them unreadable.
+        CheckpointError, OutputError: as `training.loop.Fit`.
+    """
+    settings = config.train_cnn
+    torch.manual_seed(seed_for(config.seed))
+    network = SliceNet(config.cnn.backbone, config.preprocess)
+    load_pretrained(network.backbone, config.cnn.backbone, config.cnn.weights)
+    train_splits = ["stage_one"] if config.train_lstm.patients == "reserved" else ["stage_one", "stage_two"]
+    sources = [
+        TileSource(_rows(table, splits), root, network.preprocess, settings.workers)
+        for splits in (train_splits, ["validation"])
+    ]
+    task = SliceTask(network, *sources, settings.batch_size, settings.augment, config.seed, device)
+    fabric = make_fabric(device, resolve_precision(settings.precision, device))
+    fit = Fit(task, _fit_settings(config, table), fabric, folder)
+    if settings.keep_tiles_in_memory and not fit.finished():
+        for source in sources:
+            source.keep_in_memory()
+    result = fit.run(on_progress)
+    with replacing(folder / WEIGHTS_FILE) as temporary:
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, temporary)
+    return result
+
+
+def load_cnn(config: Config, folder: Path) -> SliceNet:
+    """The slice classifier that `train_cnn` left in `folder`, on the CPU, in evaluation mode.
+
+    Raises:
+        DatasetError: stage one has not been trained here.
+    """
+    path = folder / WEIGHTS_FILE
+    if not path.exists():
+        raise DatasetError(f"{path}: stage one is not trained; run `ichseq train-cnn` first")
+    network = SliceNet(config.cnn.backbone, config.preprocess)
+    network.load_state_dict(load_file(path))
+    return network.eval()
+
+
+def _fit_settings(config: Config, table: pd.DataFrame) -> FitSettings:
+    section = config.train_cnn
+    used = config.model_dump(mode="json", include={"seed", "preprocess", "cnn", "train_cnn"})
+    used["patients"] = config.train_lstm.patients
+    used["train_cnn"].pop("checkpoint_every_s")
+    used["train_cnn"].pop("workers")
+    content = table[["path", "split", *LABEL_NAMES]].to_csv(index=False)
+    fingerprint = hashlib.sha256((json.dumps(used, sort_keys=True) + content).encode()).hexdigest()
+    return fit_settings(section, config.seed, fingerprint)
+
+
+def _rows(table: pd.DataFrame, splits: list[str]) -> pd.DataFrame:
+    rows = table[table["split"].isin(splits)]
+    if rows.empty:
+        raise DatasetError(f"the table has no slices in {' or '.join(splits)}; index a larger set or change [split]")
+    return rows

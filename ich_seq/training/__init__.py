@@ -1,0 +1,1 @@
+"""What every fit shares: where it computes, its loop, its checkpoints, its log."""

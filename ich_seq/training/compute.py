@@ -1,0 +1,64 @@
+"""Where and how precisely to compute: device, threads, precision and the seeds of each step."""
+
+import os
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
+
+Precision = Literal["auto", "fp32", "bf16"]
+_LARGEST_SEED = 2**63 - 1
+
+
+def resolve_device(name: str = "auto") -> str:
+    """`cuda` where torch sees a GPU, else `cpu`; a name other than `auto` is passed on.
+
+    Raises:
+        ValueError: a GPU is asked for and torch sees none.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: torch sees no GPU here; use --device cpu")
+    if name.partition(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"device {name!r}: use cpu, cuda or cuda:N")
+    return name
+
+
+def resolve_precision(precision: Precision, device: str) -> Literal["fp32", "bf16"]:
+    """bf16 for `auto` where the processor multiplies it natively (AVX512-BF16, AMX, Ampere and later), else fp32."""
+    if precision != "auto":
+        return precision
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+
+
+def set_threads(jobs: int) -> int:
+    """Fixes torch's threads to `jobs` (0: all cores that this process may use) and returns their number.
+
+    The same number gives the same bits again; another number sums in another order.
+    """
+    threads = jobs or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    return threads
+
+
+def make_fabric(device: str, precision: Literal["fp32", "bf16"]) -> Fabric:
+    """Lightning Fabric for one device, with master weights in fp32 and, for bf16, autocast around the forward pass."""
+    kind, _, number = device.partition(":")
+    index = int(number or 0)
+    plugin = MixedPrecision("bf16-mixed", kind) if precision == "bf16" else None
+    return Fabric(accelerator=kind, devices=[index] if kind == "cuda" else 1, plugins=[plugin] if plugin else None)
+
+
+def seed_for(*parts: int) -> int:
+    """One seed out of several numbers (seed of the run, epoch, step); different parts give unrelated seeds.
+
+    Randomness is drawn anew from (seed, epoch, step), so that a resumed run needs no saved generator to continue exactly.
+    """
+    import numpy as np
+
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) & _LARGEST_SEED

@@ -1,0 +1,117 @@
+"""A run: the folder in which one experiment keeps its config, weights, embeddings, metrics and model."""
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ich_seq import __version__
+from ich_seq.config import Config
+from ich_seq.errors import UsageError
+from ich_seq.files import make_folder, write_json
+
+_VERSIONED = ("torch", "torchvision", "numpy", "pydicom", "scikit-learn", "h5py", "safetensors")
+
+
+@dataclass(frozen=True)
+class Run:
+    """`folder` and the config that it was started with; each step has a folder inside."""
+
+    folder: Path
+    config: Config
+
+    @property
+    def stage_one(self) -> Path:
+        """Checkpoints, log and weights of the slice classifier."""
+        return self.folder / "stage_one"
+
+    @property
+    def features(self) -> Path:
+        """The embedding cache."""
+        return self.folder / "features"
+
+    @property
+    def stage_two(self) -> Path:
+        """Checkpoints, log and weights of the sequence network."""
+        return self.folder / "stage_two"
+
+    @property
+    def model(self) -> Path:
+        """The trained pipeline as it is shipped."""
+        return self.folder / "model"
+
+    @property
+    def record_path(self) -> Path:
+        """`run.json`: what was done here, with what."""
+        return self.folder / "run.json"
+
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says; empty before the first step."""
+        if not self.record_path.exists():
+            return {}
+        return json.loads(self.record_path.read_text(encoding="utf-8"))
+
+    def note(self, step: str, facts: dict[str, Any]) -> None:
+        """Adds what one step did (device, seconds, digests) to `run.json`, with versions and time.
+
+        Raises:
+            OutputError: the run folder cannot be written.
+        """
+        record = self.record()
+        record |= {"ichseq": __version__, "seed": self.config.seed, "machine": machine()}
+        record.setdefault("steps", {})[step] = {"finished": datetime.now(UTC).isoformat(timespec="seconds")} | facts
+        write_json(self.record_path, record)
+
+
+def start_run(folder: Path, config: Config) -> Run:
+    """The run in `folder`: made with `config`, or taken up where it was left.
+
+    Raises:
+        UsageError: the folder holds a run with another config.
+        OutputError: it cannot be made or written.
+    """
+    path = make_folder(folder) / "config.json"
+    if path.exists():
+        if open_run(folder).config != config:
+            raise UsageError(
+                f"{folder}: holds a run with another config (see {path}); choose another --run, or remove the folder"
+            )
+    else:
+        write_json(path, config.model_dump(mode="json"))
+    return Run(folder, config)
+
+
+def open_run(folder: Path) -> Run:
+    """The run in `folder`, with the config that it was started with.
+
+    Raises:
+        UsageError: there is no run, or its config is not of this version.
+    """
+    path = folder / "config.json"
+    try:
+        return Run(folder, Config.model_validate_json(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{folder}: no run here (no config.json); start one with `ichseq train-cnn --run {folder}`"
+        ) from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise UsageError(
+            f"{path}: not a config of this version: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        ) from None
+
+
+def machine() -> dict[str, Any]:
+    """Versions of what computes, and the processor's cores: what a figure depends on; no name of host or user."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)),
+        "packages": {name: metadata.version(name) for name in _VERSIONED},
+    }
