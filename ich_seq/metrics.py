@@ -74,10 +74,10 @@ def weighted_log_loss(truth: TruthPerLabel, prob: Real[np.ndarray, "n 6"]) -> fl
     return float(combine_labels(log_loss_per_label(truth, prob)))
 
 
-def combine_labels(loss: Float64[np.ndarray, "*r 6"]) -> Float64[np.ndarray, "*r"] | np.float64:
+def combine_labels(loss: Float64[np.ndarray, "*r 6"]) -> Float64[np.ndarray, "*r"]:
     """The competition's weighted mean of the six labels' losses (weights 1 1 1 1 1 2, divisor 7)."""
     weights = np.array(METRIC_WEIGHTS)
-    return loss @ (weights / weights.sum())
+    return np.asarray(loss @ (weights / weights.sum()))
 
 
 def cross_entropy(truth: TruthPerLabel, prob: Real[np.ndarray, "n l"]) -> Float64[np.ndarray, "n l"]:

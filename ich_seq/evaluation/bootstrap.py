@@ -80,9 +80,7 @@ class PatientBootstrap:
             ValueError: no slice, or fewer than one round.
         """
         if not len(patient_ids) or rounds < 1:
-            raise ValueError(
-                f"need a slice and a round at least, got {len(patient_ids)} slices, {rounds} rounds"
-            )
+            raise ValueError(f"need a slice and a round at least, got {len(patient_ids)} slices, {rounds} rounds")
         names, self._patient = np.unique(patient_ids, return_inverse=True)
         self.patients = len(names)
         self._counts = _draw(self.patients, rounds, seed)

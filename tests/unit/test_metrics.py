@@ -55,9 +55,7 @@ def test_resampled_metrics_are_scikit_learns_with_sample_weights(seed: int, coun
             assert np.isnan(auc_here)
             assert np.isnan(precision_here)
             continue
-        assert auc_here == pytest.approx(
-            oracle.roc_auc_score(truth, score, sample_weight=weight), abs=ROUNDING
-        )
+        assert auc_here == pytest.approx(oracle.roc_auc_score(truth, score, sample_weight=weight), abs=ROUNDING)
         expected = oracle.average_precision_score(truth, score, sample_weight=weight)
         assert precision_here == pytest.approx(expected, abs=ROUNDING)
 

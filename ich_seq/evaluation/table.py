@@ -1,0 +1,92 @@
+"""An evaluation as a table that shows at a glance what stage two adds, with the floors beside it."""
+
+import re
+from collections.abc import Callable, Sequence
+
+from ich_seq.evaluation.bootstrap import Estimate
+from ich_seq.evaluation.evaluate import STAGE_ONE, STAGE_TWO, Evaluation, LevelEvaluation
+from ich_seq.labels import LABELS
+
+Cell = Callable[[Estimate], str]
+_UNDEFINED = "–"
+_TITLES = {label.name: label.title for label in LABELS}
+_NOTE = (
+    "Brackets: 95 % interval, resampling patients. Gain: what stage two adds to stage one, on the same resamples;\n"
+    "+ or - where the interval excludes zero. Weighted loss: the competition's log loss (any weighs 2, the others 1,\n"
+    "divided by 7); lower is better."
+)
+
+
+def text_table(evaluation: Evaluation) -> str:
+    """Both levels as plain text of at most 120 columns; the floors without their intervals, to save width."""
+    parts = (
+        "\n".join((_heading(evaluation, level), *_aligned(_rows(level, floor_cell=_value))))
+        for level in (evaluation.by_slice, evaluation.by_scan)
+    )
+    return "\n\n".join((*parts, _NOTE))
+
+
+def markdown_table(evaluation: Evaluation) -> str:
+    """Both levels as Markdown tables, every figure with its interval."""
+    parts = []
+    for level in (evaluation.by_slice, evaluation.by_scan):
+        head, *body = _rows(level, floor_cell=_with_interval)
+        rule = ["---", *["---:"] * (len(head) - 1)]
+        lines = ("| " + " | ".join(row) + " |" for row in (head, rule, *body))
+        parts.append(f"**{_heading(evaluation, level)}**\n\n" + "\n".join(lines))
+    return "\n\n".join((*parts, _NOTE)) + "\n"
+
+
+def _heading(evaluation: Evaluation, level: LevelEvaluation) -> str:
+    return f"AUC per {level.level}: {level.count} {level.level}s of {evaluation.patients} held-out patients"
+
+
+def _rows(level: LevelEvaluation, floor_cell: Cell) -> list[list[str]]:
+    """Header, one row per label, and the competition's metric last."""
+    cells = [_with_interval if each.system in (STAGE_ONE, STAGE_TWO) else floor_cell for each in level.systems]
+    rows = [["", "pos.", *(each.system for each in level.systems), "gain"]]
+    for k, (count, gain) in enumerate(zip(level.counts, level.gains, strict=True)):
+        figures = (cell(each.labels[k].auc) for cell, each in zip(cells, level.systems, strict=True))
+        rows.append([_TITLES[count.label], str(count.positives), *figures, _gain(gain.auc)])
+    losses = (cell(each.weighted_log_loss) for cell, each in zip(cells, level.systems, strict=True))
+    rows.append(["Weighted loss", "", *losses, _gain(level.weighted_log_loss_gain)])
+    return rows
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns padded to their widest cell, the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _number(value: float, sign: str = "") -> str:
+    """Three decimals without a leading zero, as the field writes them: `.975`, and `+.182` with a sign."""
+    return re.sub(r"^([+-]?)0\.", r"\1.", f"{value:{sign}.3f}")
+
+
+def _value(estimate: Estimate) -> str:
+    return _UNDEFINED if estimate.value is None else _number(estimate.value)
+
+
+def _with_interval(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return _value(estimate)
+    return f"{_number(estimate.value)} [{_number(estimate.low)}, {_number(estimate.high)}]"
+
+
+def _gain(estimate: Estimate) -> str:
+    """Signed, and marked where the interval excludes zero."""
+    if estimate.value is None:
+        return _UNDEFINED
+    if estimate.low is None or estimate.high is None:
+        return _number(estimate.value, "+") + "  "
+    mark = "+" if estimate.low > 0 else "-" if estimate.high < 0 else " "
+    return f"{_number(estimate.value, '+')} [{_number(estimate.low, '+')}, {_number(estimate.high, '+')}] {mark}"
