@@ -1,0 +1,267 @@
+"""The raw data elements of one file up to its pixel data, and where those pixels lie; values stay bytes until asked
+for.
+
+Values are taken as bytes, not through pydicom's value classes: those put the text of invalid identifiers into warnings and logs.
+"""
+
+import io
+import logging
+import math
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pydicom.filereader import data_element_generator
+
+from ich_seq.dicom.codes import Code
+from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.sources import Source, is_archive
+from ich_seq.dicom.syntaxes import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+
+PIXEL_DATA = 0x7FE00010
+UNDEFINED_LENGTH = 0xFFFFFFFF
+_PYDICOM_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils")
+_LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+_PIXEL_GROUP = 0x7FE00000
+
+
+class FileFaultError(Exception):
+    """One file that cannot be used, and by which rule; never leaves ich_seq.dicom."""
+
+    def __init__(self, code: Code, detail: str = "") -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Nothing that pydicom warns or logs gets out: it quotes the values of headers."""
+    loggers = [logging.getLogger(name) for name in _PYDICOM_LOGGERS]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A data set after its file meta information: the stream at its first element, and how it is encoded."""
+
+    stream: BinaryIO
+    transfer_syntax_uid: str
+    media_sop_class_uid: str
+    implicit: bool
+    little_endian: bool
+    notes: tuple[Code, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """Top-level elements by tag, as bytes; `pixel_offset` and `pixel_length` place the pixel data (offset -1: there
+    are none).
+
+    `end` is the number of bytes in the stream (after inflating a deflated data set).
+    """
+
+    values: Mapping[int, bytes]
+    body: Body
+    pixel_offset: int
+    pixel_length: int
+    end: int
+
+    def text(self, tag: int) -> str | None:
+        """The value as text without padding; None where absent or empty."""
+        raw = self.values.get(tag)
+        if not raw:
+            return None
+        return raw.decode("latin-1").strip(" \0") or None
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """All values of a multi-valued text element, stripped."""
+        text = self.text(tag)
+        return () if text is None else tuple(part.strip(" \0") for part in text.split("\\"))
+
+    def numbers(self, tag: int) -> tuple[float, ...] | None:
+        """All values of a decimal or integer string; what is no number becomes nan. None where absent or empty."""
+        parts = self.texts(tag)
+        return tuple(_number(part) for part in parts) if parts else None
+
+    def integer(self, tag: int) -> int | None:
+        """One integer string; None where absent or not a whole number."""
+        numbers = self.numbers(tag)
+        if numbers is None or len(numbers) != 1 or not math.isfinite(numbers[0]) or numbers[0] % 1:
+            return None
+        return int(numbers[0])
+
+    def uint16(self, tag: int) -> int | None:
+        """One unsigned 16-bit value; None where absent or of another length."""
+        return self._struct(tag, "H")
+
+    def word16(self, tag: int, signed: bool) -> int | None:
+        """One 16-bit value that is US or SS depending on PixelRepresentation, whatever VR was written."""
+        return self._struct(tag, "h" if signed else "H")
+
+    def _struct(self, tag: int, kind: str) -> int | None:
+        raw = self.values.get(tag)
+        if raw is None or len(raw) != 2:
+            return None
+        return int(struct.unpack(("<" if self.body.little_endian else ">") + kind, raw)[0])
+
+
+def open_body(source: Source) -> Body:
+    """The data set of a file, positioned after its meta information; a deflated one is inflated within the limits.
+
+    Raises:
+        FileFaultError: not DICOM, beyond a limit.
+        OSError, ArchiveError: the bytes cannot be read.
+
+    Source: DICOM PS3.10 section 7, PS3.5 annex A.5.
+    """
+    stream = source.open()
+    try:
+        return _after_meta(stream)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _after_meta(stream: BinaryIO) -> Body:
+    end = stream.seek(0, io.SEEK_END)
+    if end > LIMITS.file_bytes:
+        raise FileFaultError(Code.D_FILE_SIZE)
+    stream.seek(0)
+    start = stream.read(132)
+    notes: tuple[Code, ...] = ()
+    if start[128:132] == b"DICM":
+        meta = _read_meta(stream)
+    elif _plausible_without_preamble(start):
+        stream.seek(0)
+        meta = _read_meta(stream)
+        notes = (Code.N_NO_PREAMBLE,)
+    else:
+        raise FileFaultError(Code.D_NESTED_ARCHIVE if is_archive(start) else Code.D_NOT_DICOM)
+    syntax = _text(meta.get(0x00020010, b""))
+    sop_class = _text(meta.get(0x00020002, b""))
+    if syntax == DEFLATED:
+        with stream:
+            stream = io.BytesIO(_inflate(stream.read()))
+    explicit = _looks_explicit(stream, big=syntax == EXPLICIT_BIG)
+    if not syntax:
+        syntax = EXPLICIT_LITTLE if explicit else IMPLICIT_LITTLE
+        notes = (*notes, Code.N_TS_ASSUMED)
+    return Body(stream, syntax, sop_class, not explicit, syntax != EXPLICIT_BIG, notes)
+
+
+def read_elements(body: Body, tags: list[int]) -> Elements:
+    """The wanted top-level elements before the pixel data, and where the pixel data lie.
+
+    Raises whatever pydicom raises on a malformed data set; the caller stands at the file boundary.
+    """
+    values: dict[int, bytes] = {}
+    stream = body.stream
+    generator = data_element_generator(
+        stream, body.implicit, body.little_endian, stop_when=_at_pixels, specific_tags=list(tags)
+    )
+    for element in generator:
+        value = element.value
+        values[int(element.tag)] = value if isinstance(value, bytes) else b""
+    after = stream.tell()
+    end = stream.seek(0, io.SEEK_END)
+    stream.seek(after)
+    offset, length = _pixel_element(body)
+    return Elements(values, body, offset, length, end)
+
+
+def _at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
+    return tag >= _PIXEL_GROUP
+
+
+def _pixel_element(body: Body) -> tuple[int, int]:
+    """Where the value of (7FE0,0010) begins and how long it says it is; (-1, 0) where there is none."""
+    stream, order = body.stream, "<" if body.little_endian else ">"
+    while len(head := stream.read(8)) == 8:
+        group, element = struct.unpack(order + "HH", head[:4])
+        length = struct.unpack(order + "I", head[4:])[0]
+        if not body.implicit:
+            if head[4:6] in _LONG_VRS:
+                length = struct.unpack(order + "I", stream.read(4).ljust(4, b"\0"))[0]
+            else:
+                length = struct.unpack(order + "H", head[6:])[0]
+        if group << 16 | element == PIXEL_DATA:
+            return stream.tell(), length
+        if length == UNDEFINED_LENGTH or group << 16 > _PIXEL_GROUP:
+            break
+        stream.seek(length, io.SEEK_CUR)
+    return -1, 0
+
+
+def _read_meta(stream: BinaryIO) -> dict[int, bytes]:
+    """The elements of group 2, always explicit little endian; the stream is left at the first element after them."""
+    meta: dict[int, bytes] = {}
+    while True:
+        position = stream.tell()
+        head = stream.read(8)
+        if len(head) < 8 or head[:2] != b"\x02\x00":
+            stream.seek(position)
+            return meta
+        if head[4:6] in _LONG_VRS:
+            length = struct.unpack("<I", stream.read(4).ljust(4, b"\0"))[0]
+        else:
+            length = struct.unpack("<H", head[6:])[0]
+        if length > LIMITS.meta_bytes:
+            raise FileFaultError(Code.D_UNREADABLE, "the file meta information is damaged")
+        meta[0x00020000 | struct.unpack("<H", head[2:4])[0]] = stream.read(length)
+
+
+def _plausible_without_preamble(start: bytes) -> bool:
+    """Whether a file may be DICOM that begins with group 2 or 8 at once: a sane tag, VR or length."""
+    if len(start) < 16 or start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3] != 0:
+        return False
+    if start[4:6].isalpha() and start[4:6].isupper():
+        return struct.unpack("<H", start[6:8])[0] <= 128
+    return start[:2] == b"\x08\x00" and struct.unpack("<I", start[4:8])[0] <= 128
+
+
+def _looks_explicit(stream: BinaryIO, big: bool) -> bool:
+    """Whether the next element carries a VR; says more than the stated transfer syntax where the two differ."""
+    position = stream.tell()
+    head = stream.read(6)
+    stream.seek(position)
+    return big or (head[4:6].isalpha() and head[4:6].isupper())
+
+
+def _inflate(data: bytes) -> bytes:
+    """Raw deflate within the limits of size and ratio. Raises FileFaultError."""
+    limit = min(LIMITS.file_bytes, max(LIMITS.inflate_ratio_from, LIMITS.inflate_ratio * len(data)))
+    machine = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        plain = machine.decompress(data, limit)
+    except zlib.error as error:
+        raise FileFaultError(Code.D_UNREADABLE, "the deflated data are damaged") from error
+    if machine.unconsumed_tail:
+        raise FileFaultError(Code.D_INFLATE_LIMIT)
+    if not machine.eof:
+        raise FileFaultError(Code.D_TRUNCATED, "the deflated data end too early")
+    return plain
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("latin-1").strip(" \0")
+
+
+def _number(text: str) -> float:
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,101 @@
+"""Enhanced multi-frame CT as the single slices that it holds.
+
+Source: DICOM PS3.3 C.7.6.16 (multi-frame functional groups), A.38.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ich_seq.dicom.codes import Code
+from ich_seq.dicom.elements import FileFaultError, quiet_pydicom
+from ich_seq.dicom.header import SliceHeader
+
+_Numbers = tuple[float, ...] | None
+
+
+def expand_frames(header: SliceHeader) -> Iterator[SliceHeader]:
+    """The slices of one file: itself where it has one frame, one for each frame of an enhanced CT with its own
+    geometry and rescale.
+
+    Raises:
+        FileFaultError: several frames without functional groups, or groups that cannot be read.
+    """
+    if header.pixels.number_of_frames == 1 and header.image_position_patient is not None:
+        yield header
+        return
+    groups = _functional_groups(header)
+    if groups is None:
+        if header.pixels.number_of_frames == 1:
+            yield header
+            return
+        raise FileFaultError(Code.D_MULTIFRAME, f"{header.pixels.number_of_frames} frames")
+    shared, per_frame = groups
+    if len(per_frame) != header.pixels.number_of_frames:
+        raise FileFaultError(Code.D_MULTIFRAME, f"{len(per_frame)} groups, {header.pixels.number_of_frames} frames")
+    for index, own in enumerate(per_frame):
+        yield _frame_header(header, index, own, shared)
+
+
+def _functional_groups(header: SliceHeader) -> tuple[Any, list[Any]] | None:
+    """The shared functional groups (or None) and those of each frame; None where the file has none."""
+    import pydicom
+
+    try:
+        with quiet_pydicom(), header.source.open() as stream:
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            shared = dataset.get("SharedFunctionalGroupsSequence")
+            per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
+            if per_frame is None:
+                return None
+            return (shared[0] if shared else None), list(per_frame)
+    except Exception as error:  # the file boundary: pydicom raises many types on malformed files
+        raise FileFaultError(Code.D_UNREADABLE, type(error).__name__) from error
+
+
+def _frame_header(header: SliceHeader, index: int, own: Any, shared: Any) -> SliceHeader:
+    """The header of one frame; its own functional groups come before the shared ones."""
+
+    def numbers(group: str, keyword: str) -> _Numbers:
+        with quiet_pydicom():
+            for holder in (own, shared):
+                items = holder.get(group) if holder is not None else None
+                if items and items[0].get(keyword) is not None:
+                    return _as_numbers(items[0].get(keyword))
+        return None
+
+    def text(group: str, keyword: str) -> str:
+        with quiet_pydicom():
+            for holder in (own, shared):
+                items = holder.get(group) if holder is not None else None
+                if items and items[0].get(keyword) is not None:
+                    return str(items[0].get(keyword)).strip().upper()
+        return ""
+
+    thickness = numbers("PixelMeasuresSequence", "SliceThickness")
+    return replace(
+        header,
+        pixels=replace(header.pixels, frame=index),
+        image_position_patient=numbers("PlanePositionSequence", "ImagePositionPatient"),
+        image_orientation_patient=numbers("PlaneOrientationSequence", "ImageOrientationPatient"),
+        pixel_spacing_mm=numbers("PixelMeasuresSequence", "PixelSpacing"),
+        slice_thickness_mm=thickness[0] if thickness and math.isfinite(thickness[0]) and thickness[0] > 0 else None,
+        rescale_slope=numbers("PixelValueTransformationSequence", "RescaleSlope"),
+        rescale_intercept=numbers("PixelValueTransformationSequence", "RescaleIntercept"),
+        rescale_type=text("PixelValueTransformationSequence", "RescaleType"),
+        instance_number=None,
+    )
+
+
+def _as_numbers(value: Any) -> tuple[float, ...]:
+    """One or several decimal values as floats; what is no number becomes nan."""
+    values = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+    numbers = []
+    for item in values:
+        number = math.nan
+        with contextlib.suppress(TypeError, ValueError):
+            number = float(item)
+        numbers.append(number)
+    return tuple(numbers)

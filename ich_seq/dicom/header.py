@@ -1,0 +1,292 @@
+"""One CT slice as its header describes it, read without its pixels."""
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ich_seq.dicom.codes import Code
+from ich_seq.dicom.elements import Body, Elements, FileFaultError, open_body, quiet_pydicom, read_elements
+from ich_seq.dicom.sources import FileSource, Source
+from ich_seq.dicom.syntaxes import DEFLATED
+from ich_seq.errors import PixelsUnreadableError
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_TAGS = {
+    "image_type": 0x00080008,
+    "sop_class_uid": 0x00080016,
+    "sop_instance_uid": 0x00080018,
+    "acquisition_time": 0x00080032,
+    "content_time": 0x00080033,
+    "modality": 0x00080060,
+    "series_description": 0x0008103E,
+    "patient_name": 0x00100010,
+    "patient_id": 0x00100020,
+    "patient_birth_date": 0x00100030,
+    "patient_age": 0x00101010,
+    "contrast_bolus_agent": 0x00180010,
+    "body_part_examined": 0x00180015,
+    "slice_thickness": 0x00180050,
+    "convolution_kernel": 0x00181210,
+    "study_instance_uid": 0x0020000D,
+    "series_instance_uid": 0x0020000E,
+    "acquisition_number": 0x00200012,
+    "instance_number": 0x00200013,
+    "image_position_patient": 0x00200032,
+    "image_orientation_patient": 0x00200037,
+    "frame_of_reference_uid": 0x00200052,
+    "samples_per_pixel": 0x00280002,
+    "photometric_interpretation": 0x00280004,
+    "number_of_frames": 0x00280008,
+    "rows": 0x00280010,
+    "columns": 0x00280011,
+    "pixel_spacing": 0x00280030,
+    "bits_allocated": 0x00280100,
+    "bits_stored": 0x00280101,
+    "high_bit": 0x00280102,
+    "pixel_representation": 0x00280103,
+    "pixel_padding_value": 0x00280120,
+    "pixel_padding_range_limit": 0x00280121,
+    "rescale_intercept": 0x00281052,
+    "rescale_slope": 0x00281053,
+    "rescale_type": 0x00281054,
+}
+_WANTED = list(_TAGS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLayout:
+    """How stored values lie in the file: DICOM's image pixel module, and the place of the pixel data.
+
+    `offset` and `length` are bytes in the stream (`length` 0xFFFFFFFF: encapsulated; `offset` -1: none); `end` is the
+    stream's length; `deflated` streams are inflated first. `frame` counts from 0.
+    """
+
+    transfer_syntax_uid: str
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    pixel_representation: int
+    samples_per_pixel: int
+    photometric_interpretation: str
+    number_of_frames: int
+    frame: int
+    offset: int
+    length: int
+    end: int
+    little_endian: bool
+    pixel_padding_value: int | None
+    pixel_padding_range_limit: int | None
+
+    @property
+    def deflated(self) -> bool:
+        """Whether the data set has to be inflated before anything in it can be found."""
+        return self.transfer_syntax_uid == DEFLATED
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one decoded frame."""
+        return self.rows * self.columns * self.samples_per_pixel * (self.bits_allocated // 8)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceHeader:
+    """What the header of one slice says; keywords as in DICOM, lengths in mm, absent values None or empty.
+
+    Numbers are as written: `check_slice` refuses what is not finite. `patient_id` is protected health information:
+    never write it where the user did not ask for it; `patient_digest` (SHA-256 of ID, name and birth date) tells
+    patients apart without it.
+    """
+
+    source: Source = field(repr=False, compare=False)
+    pixels: PixelLayout
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    frame_of_reference_uid: str
+    modality: str
+    image_type: tuple[str, ...]
+    patient_id: str = field(repr=False)
+    patient_digest: str
+    patient_age_years: float | None
+    series_description: str = field(repr=False)
+    body_part_examined: str
+    convolution_kernel: str
+    contrast_bolus_agent: bool
+    acquisition_number: int | None
+    acquisition_time: str
+    content_time: str
+    instance_number: int | None
+    image_position_patient: tuple[float, ...] | None
+    image_orientation_patient: tuple[float, ...] | None
+    pixel_spacing_mm: tuple[float, ...] | None
+    slice_thickness_mm: float | None
+    rescale_slope: tuple[float, ...] | None
+    rescale_intercept: tuple[float, ...] | None
+    rescale_type: str
+    notes: tuple[Code, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the stored image."""
+        return self.pixels.rows
+
+    @property
+    def columns(self) -> int:
+        """Columns of the stored image."""
+        return self.pixels.columns
+
+    @property
+    def name(self) -> str:
+        """The file's name relative to what the user typed: for messages only."""
+        return self.source.name
+
+
+def read_header(path: Path) -> SliceHeader:
+    """The header of one single-frame CT file, without its pixels and without judging it.
+
+    Raises:
+        PixelsUnreadableError: not DICOM, or a header that cannot be parsed; `code` says which.
+    """
+    try:
+        return parse_header(FileSource(path, path.name, follow=True))
+    except FileFaultError as fault:
+        raise file_error(path.name, fault) from fault
+
+
+def file_error(name: str, fault: FileFaultError) -> PixelsUnreadableError:
+    """The error that names the file, the rule that it broke and the way out."""
+    detail = f" ({fault.detail})" if fault.detail else ""
+    text = fault.code.text.rstrip(".")
+    return PixelsUnreadableError(
+        f"{name}: {fault.code.value}: {text}{detail}. {fault.code.remedy}", code=fault.code.value
+    )
+
+
+def parse_header(source: Source) -> SliceHeader:
+    """The header of one file; the one place where any exception of the parser becomes a code.
+
+    Raises:
+        FileFaultError: not DICOM, a DICOMDIR, or anything that the parser cannot read.
+        ArchiveError: the zip around it is damaged.
+    """
+    body, elements = open_elements(source)
+    try:
+        return _slice_header(source, body, elements)
+    finally:
+        body.stream.close()
+
+
+def open_elements(source: Source) -> tuple[Body, Elements]:
+    """The body and elements of one file; the stream is left open. Raises as `parse_header`."""
+    try:
+        body = open_body(source)
+    except OSError as error:
+        raise FileFaultError(Code.D_UNREADABLE, f"cannot be opened: {error.strerror or 'input error'}") from error
+    if body.media_sop_class_uid == MEDIA_DIRECTORY:
+        body.stream.close()
+        raise FileFaultError(Code.D_DICOMDIR)
+    try:
+        with quiet_pydicom():
+            return body, read_elements(body, _WANTED)
+    except Exception as error:  # the file boundary: pydicom raises many types on malformed files
+        body.stream.close()
+        raise FileFaultError(Code.D_UNREADABLE, type(error).__name__) from error
+
+
+def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader:
+    """The elements as a value."""
+    text, texts, numbers = elements.text, elements.texts, elements.numbers
+    kernel = texts(_TAGS["convolution_kernel"])
+    return SliceHeader(
+        source=source,
+        pixels=_pixel_layout(elements),
+        sop_class_uid=text(_TAGS["sop_class_uid"]) or body.media_sop_class_uid,
+        sop_instance_uid=text(_TAGS["sop_instance_uid"]) or "",
+        study_instance_uid=text(_TAGS["study_instance_uid"]) or "",
+        series_instance_uid=text(_TAGS["series_instance_uid"]) or "",
+        frame_of_reference_uid=text(_TAGS["frame_of_reference_uid"]) or "",
+        modality=text(_TAGS["modality"]) or "",
+        image_type=tuple(part.upper() for part in texts(_TAGS["image_type"])),
+        patient_id=text(_TAGS["patient_id"]) or "",
+        patient_digest=_patient_digest(elements),
+        patient_age_years=_age_years(text(_TAGS["patient_age"])),
+        series_description=text(_TAGS["series_description"]) or "",
+        body_part_examined=(text(_TAGS["body_part_examined"]) or "").upper(),
+        convolution_kernel=kernel[0] if kernel else "",
+        contrast_bolus_agent=text(_TAGS["contrast_bolus_agent"]) is not None,
+        acquisition_number=elements.integer(_TAGS["acquisition_number"]),
+        acquisition_time=text(_TAGS["acquisition_time"]) or "",
+        content_time=text(_TAGS["content_time"]) or "",
+        instance_number=elements.integer(_TAGS["instance_number"]),
+        image_position_patient=numbers(_TAGS["image_position_patient"]),
+        image_orientation_patient=numbers(_TAGS["image_orientation_patient"]),
+        pixel_spacing_mm=numbers(_TAGS["pixel_spacing"]),
+        slice_thickness_mm=_positive(numbers(_TAGS["slice_thickness"])),
+        rescale_slope=numbers(_TAGS["rescale_slope"]),
+        rescale_intercept=numbers(_TAGS["rescale_intercept"]),
+        rescale_type=(text(_TAGS["rescale_type"]) or "").upper(),
+        notes=body.notes,
+    )
+
+
+def _pixel_layout(elements: Elements) -> PixelLayout:
+    bits_stored = elements.uint16(_TAGS["bits_stored"]) or 0
+    high_bit = elements.uint16(_TAGS["high_bit"])
+    representation = elements.uint16(_TAGS["pixel_representation"]) or 0
+    signed = representation == 1
+    frames = elements.integer(_TAGS["number_of_frames"])
+    return PixelLayout(
+        transfer_syntax_uid=elements.body.transfer_syntax_uid,
+        rows=elements.uint16(_TAGS["rows"]) or 0,
+        columns=elements.uint16(_TAGS["columns"]) or 0,
+        bits_allocated=elements.uint16(_TAGS["bits_allocated"]) or 0,
+        bits_stored=bits_stored,
+        high_bit=bits_stored - 1 if high_bit is None else high_bit,
+        pixel_representation=representation,
+        samples_per_pixel=elements.uint16(_TAGS["samples_per_pixel"]) or 1,
+        photometric_interpretation=elements.text(_TAGS["photometric_interpretation"]) or "",
+        number_of_frames=1 if frames is None else frames,
+        frame=0,
+        offset=elements.pixel_offset,
+        length=elements.pixel_length,
+        end=elements.end,
+        little_endian=elements.body.little_endian,
+        pixel_padding_value=elements.word16(_TAGS["pixel_padding_value"], signed),
+        pixel_padding_range_limit=elements.word16(_TAGS["pixel_padding_range_limit"], signed),
+    )
+
+
+def is_valid_uid(uid: str) -> bool:
+    """Whether this is a UID by DICOM PS3.5 section 9.1 (leading zeros are let pass)."""
+    return len(uid) <= 64 and _UID.fullmatch(uid) is not None
+
+
+def _patient_digest(elements: Elements) -> str:
+    parts = (elements.values.get(_TAGS[tag], b"") for tag in ("patient_id", "patient_name", "patient_birth_date"))
+    return hashlib.sha256(b"\0".join(part.strip(b" \0") for part in parts)).hexdigest()
+
+
+def _age_years(text: str | None) -> float | None:
+    """Age from DICOM's form nnnD, nnnW, nnnM or nnnY; None for any other, and for 0Y, which de-identification writes."""
+    days = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
+    if text is None or text[-1:] not in days or not text[:-1].isdigit():
+        return None
+    if int(text[:-1]) == 0 and text[-1] == "Y":
+        return None
+    return int(text[:-1]) * days[text[-1]] / days["Y"]
+
+
+def _positive(numbers: tuple[float, ...] | None) -> float | None:
+    """The one positive finite number, else None."""
+    if numbers is None or len(numbers) != 1 or not math.isfinite(numbers[0]) or numbers[0] <= 0:
+        return None
+    return numbers[0]

@@ -1,0 +1,138 @@
+"""Everything that was found in what the user pointed at: studies, their series, and what was left out."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ich_seq.dicom.checks import check_is_ct, check_slice
+from ich_seq.dicom.choose import StudyCandidates, choose_series
+from ich_seq.dicom.codes import Code
+from ich_seq.dicom.elements import FileFaultError
+from ich_seq.dicom.findings import Finding, finding, gather
+from ich_seq.dicom.frames import expand_frames
+from ich_seq.dicom.header import SliceHeader, parse_header
+from ich_seq.dicom.series import build_series
+from ich_seq.dicom.sources import list_sources
+from ich_seq.errors import InputRefusedError, NoCtError, NoDicomError, SeriesRefusedError
+
+_NOT_DICOM = frozenset({Code.D_NOT_DICOM, Code.D_NOT_REGULAR, Code.D_NESTED_ARCHIVE, Code.D_FILE_SIZE})
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The studies, in order of StudyInstanceUID, and the files that belong to none of their series.
+
+    Files dropped from a series are among that series' own findings.
+    """
+
+    studies: list[StudyCandidates]
+    dropped: list[Finding]
+
+
+_SeriesKey = tuple[str, str]
+
+
+class _Sorting:
+    """Headers and dropped files by study and series, as they are read."""
+
+    def __init__(self) -> None:
+        self.headers: dict[_SeriesKey, list[SliceHeader]] = defaultdict(list)
+        self.dropped_ct: dict[_SeriesKey, list[Finding]] = defaultdict(list)
+        self.dropped: list[Finding] = []
+
+    def add(self, header: SliceHeader) -> None:
+        """One header to its series, or to what is dropped."""
+        key = (header.study_instance_uid, header.series_instance_uid)
+        try:
+            check_is_ct(header)
+        except FileFaultError as fault:
+            self.dropped.append(finding(fault.code, fault.detail, [header.name]))
+            return
+        try:
+            for frame in expand_frames(header):
+                check_slice(frame)
+                self.headers[key].append(frame)
+        except FileFaultError as fault:
+            self.dropped_ct[key].append(finding(fault.code, fault.detail, [header.name]))
+
+    def series_keys(self) -> list[_SeriesKey]:
+        """Every series that has a CT file, usable or not, in order."""
+        return sorted({*self.headers, *self.dropped_ct})
+
+
+def read_study_files(paths: Sequence[Path], series_uid: str | None = None) -> Inventory:
+    """The studies in folders, zips and files: headers are read, grouped by study and series, ordered and judged; no
+    pixels are kept.
+
+    The result does not depend on the names or the order of files. `series_uid` names the series to take in the study that has it.
+
+    Raises:
+        NoDicomError: a path does not exist, or there is no DICOM file.
+        NoCtError: DICOM, but no CT image.
+        ArchiveError: a zip that is damaged, encrypted or beyond the limits.
+        InputRefusedError: no series has `series_uid`.
+    """
+    sorting = _Sorting()
+    for header in _headers(paths, sorting.dropped):
+        sorting.add(header)
+    keys = sorting.series_keys()
+    if not keys:
+        raise _nothing_to_score(paths, sorting.dropped)
+    if series_uid is not None and series_uid not in {key[1] for key in keys}:
+        raise InputRefusedError(f"no CT series with the UID {series_uid}; leave it out to see the candidates")
+    studies = sorted({key[0] for key in keys})
+    wanted = [study for study in studies if series_uid is None or (study, series_uid) in keys]
+    candidates = [_study(study, sorting, series_uid) for study in wanted]
+    return Inventory(candidates, gather(sorting.dropped))
+
+
+def _headers(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[SliceHeader]:
+    for source in list_sources(paths, dropped):
+        try:
+            yield parse_header(source)
+        except FileFaultError as fault:
+            dropped.append(finding(fault.code, fault.detail, [source.name]))
+
+
+def _study(study_uid: str, sorting: _Sorting, series_uid: str | None) -> StudyCandidates:
+    keys = [key for key in sorting.series_keys() if key[0] == study_uid]
+    all_series = []
+    unusable: list[Finding] = []
+    for key in keys:
+        headers = sorting.headers.get(key, [])
+        if not headers:
+            unusable.extend(sorting.dropped_ct[key])
+            continue
+        found = list(sorting.dropped_ct.get(key, []))
+        if any(other[1] == key[1] and other[0] != key[0] for other in sorting.series_keys() if key[1]):
+            found.append(finding(Code.W_SERIES_UID_REUSED))
+        all_series.append(build_series(headers, found))
+    asked_for_unusable = series_uid is not None and not sorting.headers.get((study_uid, series_uid))
+    if not all_series or asked_for_unusable:
+        return StudyCandidates(study_uid, None, [], _all_dropped(gather(unusable)))
+    sorting.dropped.extend(unusable)
+    return choose_series(all_series, series_uid)
+
+
+def _all_dropped(found: Sequence[Finding]) -> SeriesRefusedError:
+    """Why a study whose CT files are all unusable is refused: each reason with one file and the count."""
+    reasons = "; ".join(f"{item.line()} [{item.count}]" if item.count > 1 else item.line() for item in found)
+    remedy = found[0].code.remedy if found else ""
+    return SeriesRefusedError(f"no CT slice can be used: {reasons}. {remedy}", code=Code.E_NO_SLICE_LEFT.value)
+
+
+def _nothing_to_score(paths: Sequence[Path], dropped: Sequence[Finding]) -> InputRefusedError:
+    where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} paths"
+    found = gather(dropped)
+    count = sum(item.count for item in found)
+    if count == 0:
+        return NoDicomError(f"{where}: no file at all; point at the folder or zip that holds the CT slices")
+    broken = [item for item in found if item.code in (Code.D_UNREADABLE, Code.D_TRUNCATED, Code.D_INFLATE_LIMIT)]
+    if broken and all(item.code in _NOT_DICOM or item in broken for item in found):
+        return NoDicomError(f"{where}: no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
+    if all(item.code in _NOT_DICOM for item in found):
+        return NoDicomError(
+            f"{where}: none of {count} files is DICOM; point at the folder or zip that holds the CT slices"
+        )
+    return NoCtError(f"{where}: DICOM, but no CT image among {count} files; point at the axial CT series")

@@ -1,0 +1,157 @@
+"""Stored values of one slice to HU."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Integer
+
+from ich_seq.dicom.checks import Rescale, check_pixels, rescale_of
+from ich_seq.dicom.codes import Code
+from ich_seq.dicom.elements import FileFaultError
+from ich_seq.dicom.header import PixelLayout, SliceHeader, file_error, parse_header
+from ich_seq.dicom.sources import FileSource
+from ich_seq.dicom.streams import decode_frame
+from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
+
+AIR_HU = -1024.0
+"""What padding is read as: the lowest HU of a 12-bit CT image."""
+_LARGEST_TISSUE_HU = 3071.0
+_LARGEST_AIR_HU = -1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSlice:
+    """One slice in HU as it lies in the file, with the number of padding pixels and what else was noticed."""
+
+    hu: Float32[np.ndarray, "y x"]
+    padding_pixels: int
+    notes: tuple[Code, ...]
+
+
+def read_slice_hu(path: Path) -> Float32[np.ndarray, "y x"]:
+    """One single-frame CT file in HU, padding read as -1024; the orientation is the file's own.
+
+    Raises:
+        PixelsUnreadableError: the file is no CT slice, is truncated, or cannot be decoded; names the file and the rule.
+
+    Source: DICOM PS3.3 C.11.1.1.2 (rescale), C.7.5.1.1.2 (padding).
+    """
+    try:
+        header = parse_header(FileSource(path, path.name, follow=True))
+        return decode_slice(header).hu
+    except FileFaultError as fault:
+        raise file_error(path.name, fault) from fault
+
+
+def decode_slice(header: SliceHeader) -> DecodedSlice:
+    """The slice that a header describes, in HU.
+
+    HU = stored value x slope + intercept, exact wherever both are integers. Values that PixelPaddingValue (to
+    PixelPaddingRangeLimit) names are padding, and so is what lies at or below a corner's value below -1024 HU: both
+    become -1024 HU.
+
+    Raises:
+        FileFaultError: by `check_pixels`, no rescale, an undecodable stream. HU are always finite: the rescale is
+        bounded. ArchiveError: the zip around it is damaged.
+    """
+    check_pixels(header)
+    rescale = rescale_of(header)
+    if rescale is None:
+        raise FileFaultError(Code.D_NO_RESCALE)
+    stored, masked = _stored_values(header)
+    hu = to_hu(stored, rescale)
+    padding, misplaced = _padding(stored, hu, header.pixels, rescale)
+    count = 0 if padding is None else int(np.count_nonzero(padding))
+    if padding is not None and count:
+        np.putmask(hu, padding, AIR_HU)
+    notes = (Code.N_HIGH_BITS,) * masked + (Code.W_PADDING_VALUE,) * misplaced
+    return DecodedSlice(hu, count, notes)
+
+
+def to_hu(stored: Integer[np.ndarray, "y x"], rescale: Rescale) -> Float32[np.ndarray, "y x"]:
+    """Stored values x slope + intercept, rounded once to float32."""
+    if rescale.slope == 1.0 and rescale.intercept.is_integer():
+        hu = stored.astype(np.float32)
+        hu += np.float32(rescale.intercept)
+        return hu
+    return (stored.astype(np.float64) * rescale.slope + rescale.intercept).astype(np.float32)
+
+
+def pixel_bytes(header: SliceHeader) -> bytes:
+    """The bytes of the pixel data: of the frame where native, from the offset table to the end where encapsulated.
+
+    Raises:
+        FileFaultError: the file cannot be opened any more, or has become shorter.
+        ArchiveError: the zip around it is damaged.
+    """
+    layout = header.pixels
+    native = TRANSFER_SYNTAXES[layout.transfer_syntax_uid].native
+    offset = layout.offset + (layout.frame * layout.frame_bytes if native else 0)
+    length = layout.frame_bytes if native else layout.end - layout.offset
+    try:
+        if layout.deflated:
+            raw = _inflated(header)[offset : offset + length]
+        else:
+            raw = header.source.read_at(offset, length)
+    except OSError as error:
+        raise FileFaultError(Code.D_UNREADABLE, f"cannot be opened: {error.strerror or 'input error'}") from error
+    if len(raw) < length:
+        raise FileFaultError(Code.D_TRUNCATED, f"{len(raw)} of {length} bytes")
+    return raw
+
+
+def _inflated(header: SliceHeader) -> bytes:
+    from ich_seq.dicom.elements import open_body
+
+    stream = open_body(header.source).stream
+    stream.seek(0)
+    return stream.read()
+
+
+def _stored_values(header: SliceHeader) -> tuple[Integer[np.ndarray, "y x"], bool]:
+    """Stored values with the sign that PixelRepresentation gives them, and whether bits above BitsStored had to be masked."""
+    layout = header.pixels
+    raw = pixel_bytes(header)
+    if TRANSFER_SYNTAXES[layout.transfer_syntax_uid].native:
+        kind = ("i" if layout.pixel_representation else "u") + str(layout.bits_allocated // 8)
+        order = "<" if layout.little_endian else ">"
+        stored = np.frombuffer(raw, dtype=np.dtype(order + kind)).reshape(layout.rows, layout.columns)
+    else:
+        stored = decode_frame(raw, layout)
+    return _within_bits(stored, layout)
+
+
+def _within_bits(stored: Integer[np.ndarray, "y x"], layout: PixelLayout) -> tuple[Integer[np.ndarray, "y x"], bool]:
+    """Values as BitsStored and PixelRepresentation say, bits above them dropped. Source: DICOM PS3.5 section 8.1.1."""
+    bits = layout.bits_stored
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if layout.pixel_representation else (0, (1 << bits) - 1)
+    if bits == layout.bits_allocated or (int(stored.min()) >= low and int(stored.max()) <= high):
+        return stored, False
+    wide = stored.astype(np.int32) & ((1 << bits) - 1)
+    if layout.pixel_representation:
+        wide = np.where(wide > high, wide - (1 << bits), wide)
+    return wide.astype(np.int32), True
+
+
+def _padding(
+    stored: Integer[np.ndarray, "y x"], hu: Float32[np.ndarray, "y x"], layout: PixelLayout, rescale: Rescale
+) -> tuple[Bool[np.ndarray, "y x"] | None, bool]:
+    """Where the slice is padding, and whether a declared padding value had to be ignored because tissue has it too."""
+    mask: Bool[np.ndarray, "y x"] | None = None
+    misplaced = False
+    value, limit = layout.pixel_padding_value, layout.pixel_padding_range_limit
+    if value is not None:
+        first, last = sorted((value, value if limit is None else limit))
+        lowest, highest = (edge * rescale.slope + rescale.intercept for edge in (first, last))
+        if highest <= _LARGEST_AIR_HU or lowest >= _LARGEST_TISSUE_HU:
+            mask = (stored >= first) & (stored <= last)
+        else:
+            misplaced = bool(((stored >= first) & (stored <= last)).any())
+    corners = [float(hu[y, x]) for y in (0, -1) for x in (0, -1)]
+    outside = [corner for corner in corners if corner < AIR_HU]
+    if outside:
+        lossy = TRANSFER_SYNTAXES[layout.transfer_syntax_uid].lossy  # lossy padding is no longer one value
+        undeclared = hu < AIR_HU if lossy else hu <= np.float32(max(outside))
+        mask = undeclared if mask is None else mask | undeclared
+    return mask, misplaced

@@ -1,0 +1,218 @@
+"""One series: its slices feet to head, with their geometry, what was noticed, and whether they may be read as one head scan."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64
+
+from ich_seq.dicom.arrange import SeriesFaultError, arrange
+from ich_seq.dicom.codes import Code
+from ich_seq.dicom.content import content_findings
+from ich_seq.dicom.findings import Finding, finding, gather
+from ich_seq.dicom.geometry import InPlane, in_plane_of, normal_of, position_of, shifted_slices, tilt_deg
+from ich_seq.dicom.header import SliceHeader, is_valid_uid
+from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.spacing import Gap, Spacing, analyse_spacing
+from ich_seq.errors import IchSeqError, IncompleteSeriesError, SeriesRefusedError
+
+_JUDGED_AGAIN = frozenset(
+    {Code.W_SLICE_GAP, Code.E_INCOMPLETE, Code.N_VARIABLE_SPACING, Code.W_SHORT_COVERAGE, Code.W_FEW_SLICES}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The slices of one series, feet to head.
+
+    Lengths in mm along `normal` (a unit vector in LPS that points to the head); `positions_mm` ascend. `spacing_mm` is
+    the median step that is no gap, 0 for one slice. `refusal` says why the series must not be scored; an
+    `IncompleteSeriesError` may be overridden by the user, any other not, and then only `headers` and `findings` mean
+    anything. `in_plane` is how each image is turned on reading.
+    """
+
+    headers: tuple[SliceHeader, ...]
+    study_instance_uid: str
+    series_instance_uid: str
+    findings: list[Finding]
+    normal: Float64[np.ndarray, "3"]
+    positions_mm: tuple[float, ...]
+    spacing_mm: float
+    tilt_deg: float
+    gaps: list[tuple[float, float]]
+    in_plane: InPlane
+    refusal: IchSeqError | None
+
+    def __len__(self) -> int:
+        return len(self.headers)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no slice is missing between the first and the last."""
+        return not self.gaps and self.refusal is None
+
+    @property
+    def coverage_mm(self) -> float:
+        """From the first slice to the last along the normal, plus one spacing."""
+        if not self.positions_mm:
+            return 0.0
+        return self.positions_mm[-1] - self.positions_mm[0] + self.spacing_mm
+
+    def without(self, indices: Sequence[int], found: Sequence[Finding]) -> "Series":
+        """The series without some slices, its gaps judged again, `found` (why they are gone) added to its findings."""
+        gone = set(indices)
+        kept = [header for index, header in enumerate(self.headers) if index not in gone]
+        known = [item for item in self.findings if item.code not in _JUDGED_AGAIN]
+        if not kept:
+            refused = _refused(list(self.headers), SeriesFaultError(Code.E_NO_SLICE_LEFT), [*known, *found])
+            return replace(refused, headers=())
+        again = _measured(kept, [])
+        fresh = [item for item in again.findings if item not in known]
+        return replace(again, findings=gather([*known, *found, *fresh]))
+
+
+def build_series(headers: Sequence[SliceHeader], dropped: Sequence[Finding] = ()) -> Series:
+    """The series that these headers of one SeriesInstanceUID make; `dropped` are findings of files that were left out.
+
+    Slices are ordered by ImagePositionPatient along the normal; InstanceNumber and file names are not read for order.
+    Never raises for what is in the files: a series that must not be scored carries its `refusal`.
+
+    Source: DICOM PS3.3 C.7.6.2.1.1.
+    """
+    found = list(dropped)
+    if any(
+        not is_valid_uid(uid) for header in headers for uid in (header.sop_instance_uid, header.series_instance_uid)
+    ):
+        found.append(finding(Code.N_UID_NONSTANDARD))
+    try:
+        ordered = arrange(headers, found)
+    except SeriesFaultError as fault:
+        return _refused(list(headers), fault, found)
+    return _measured(ordered, found)
+
+
+def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
+    """The series of ordered, consistent slices."""
+    normal = normal_of(headers[0])
+    positions = tuple(float(position_of(header) @ normal) for header in headers)
+    spacing = _spacing(headers)
+    in_plane = in_plane_of(headers[0])
+    tilt = tilt_deg(headers, normal)
+    found = [
+        *found,
+        *content_findings(headers),
+        *_geometry_findings(headers, normal, tilt, in_plane),
+        *_extent_findings(positions, spacing),
+        *_spacing_findings(spacing),
+    ]
+    return Series(
+        headers=tuple(headers),
+        study_instance_uid=headers[0].study_instance_uid,
+        series_instance_uid=headers[0].series_instance_uid,
+        findings=gather(found),
+        normal=normal,
+        positions_mm=positions,
+        spacing_mm=spacing.spacing_mm,
+        tilt_deg=tilt,
+        gaps=[(gap.after_mm, gap.gap_mm) for gap in spacing.gaps],
+        in_plane=in_plane,
+        refusal=_incomplete_error(spacing) if spacing.refused else None,
+    )
+
+
+def _refused(headers: list[SliceHeader], fault: SeriesFaultError, found: list[Finding]) -> Series:
+    text = fault.code.text.rstrip(".")
+    detail = f" ({fault.detail})" if fault.detail else ""
+    error = SeriesRefusedError(f"{fault.code.value}: {text}{detail}. {fault.code.remedy}", code=fault.code.value)
+    return Series(
+        headers=tuple(headers),
+        study_instance_uid=headers[0].study_instance_uid if headers else "",
+        series_instance_uid=headers[0].series_instance_uid if headers else "",
+        findings=gather([*found, finding(fault.code, fault.detail)]),
+        normal=np.array([0.0, 0.0, 1.0]),
+        positions_mm=(),
+        spacing_mm=0.0,
+        tilt_deg=0.0,
+        gaps=[],
+        in_plane=InPlane(False, False, False, 0.0),
+        refusal=error,
+    )
+
+
+def _spacing(headers: Sequence[SliceHeader]) -> Spacing:
+    normal = normal_of(headers[0])
+    positions = [float(position_of(header) @ normal) for header in headers]
+    return analyse_spacing(positions, [header.slice_thickness_mm for header in headers])
+
+
+def _incomplete_error(spacing: Spacing) -> IncompleteSeriesError:
+    """The widest gap where it is too wide, else the share of slices that is missing."""
+    widest = max(spacing.gaps, key=lambda gap: gap.gap_mm)
+    advice = "export the series again, or allow incomplete series"
+    if widest.gap_mm > LIMITS.gap_mm:
+        what = f"gap of {widest.gap_mm:.1f} mm after {widest.after_mm:.1f} mm; at most {LIMITS.gap_mm:.1f} mm may be missing"
+    else:
+        missing = sum(gap.missing for gap in spacing.gaps)
+        what = (
+            f"about {missing} of {missing + spacing.slices} slices are missing ({spacing.missing_share:.0%}); "
+            f"at most {LIMITS.missing_share:.0%} may be"
+        )
+    return IncompleteSeriesError(
+        f"{Code.E_INCOMPLETE.value}: {what}; {advice}",
+        code=Code.E_INCOMPLETE.value,
+        after_mm=widest.after_mm,
+        gap_mm=widest.gap_mm,
+        limit_mm=LIMITS.gap_mm,
+        missing_share=spacing.missing_share,
+    )
+
+
+def _spacing_findings(spacing: Spacing) -> list[Finding]:
+    found = []
+    if spacing.refused:
+        found.append(finding(Code.E_INCOMPLETE, f"{spacing.missing_share:.0%} of the slices"))
+    if spacing.gaps:
+        found.append(
+            finding(Code.W_SLICE_GAP, _gap_text(spacing.gaps), positions_mm=[g.after_mm for g in spacing.gaps])
+        )
+    if spacing.variable:
+        found.append(finding(Code.N_VARIABLE_SPACING))
+    return found
+
+
+def _gap_text(gaps: Sequence[Gap]) -> str:
+    shown = ", ".join(f"{gap.gap_mm:.1f} mm after {gap.after_mm:.1f} mm" for gap in gaps[:3])
+    return shown if len(gaps) <= 3 else f"{shown} and {len(gaps) - 3} more"
+
+
+def _geometry_findings(
+    headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"], tilt: float, in_plane: InPlane
+) -> list[Finding]:
+    found = []
+    if tilt > LIMITS.tilt_deg:
+        found.append(finding(Code.N_GANTRY_TILT, f"{tilt:.1f} degrees"))
+    elif (oblique := float(np.degrees(np.arccos(np.clip(normal[2], -1.0, 1.0))))) > LIMITS.tilt_deg:
+        found.append(finding(Code.N_OBLIQUE, f"{oblique:.1f} degrees"))
+    if not in_plane.identity:
+        found.append(finding(Code.N_REORIENTED))
+    if in_plane.rotation_deg > LIMITS.rotation_deg:
+        found.append(finding(Code.W_ORIENTATION, f"{in_plane.rotation_deg:.0f} degrees"))
+    shifted = shifted_slices(headers, normal)
+    if shifted:
+        places = [float(position_of(headers[i]) @ normal) for i in shifted]
+        found.append(finding(Code.W_POSITION_OUTLIER, files=[headers[i].name for i in shifted], positions_mm=places))
+    return found
+
+
+def _extent_findings(positions: Sequence[float], spacing: Spacing) -> list[Finding]:
+    coverage = positions[-1] - positions[0] + spacing.spacing_mm
+    if len(positions) == 1:
+        return [finding(Code.W_SINGLE_SLICE)]
+    found = []
+    if len(positions) < LIMITS.few_slices:
+        found.append(finding(Code.W_FEW_SLICES, f"{len(positions)}"))
+    if coverage < LIMITS.coverage_min_mm:
+        found.append(finding(Code.W_SHORT_COVERAGE, f"{coverage:.0f} mm"))
+    if coverage > LIMITS.coverage_max_mm:
+        found.append(finding(Code.W_COVERAGE, f"{coverage:.0f} mm"))
+    return found

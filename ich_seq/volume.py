@@ -1,0 +1,223 @@
+"""One head scan as a sequence of slices in HU, read from its files on demand."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from ich_seq.dicom.codes import Code
+from ich_seq.dicom.elements import FileFaultError
+from ich_seq.dicom.findings import Finding, finding, gather
+from ich_seq.dicom.geometry import InPlane, axes_of, position_of
+from ich_seq.dicom.header import SliceHeader, file_error
+from ich_seq.dicom.pixels import DecodedSlice, decode_slice
+from ich_seq.dicom.series import Series
+from ich_seq.errors import IchSeqError
+
+Slice = Float32[np.ndarray, "y x"]
+
+
+class Volume(Sequence[Slice]):
+    """The slices of a series in HU, feet to head, each turned so that columns run to the patient's left and rows to
+    the back.
+
+    Nothing is read before it is asked for and nothing is kept: memory does not grow with the number of slices. A slice whose pixels
+    cannot be decoded raises `PixelsUnreadableError` on access; `read` leaves it out and goes on, and `settled` is then the volume
+    without it, whose gaps are judged again. What reading notices (padding, masked bits, lost slices) is added to `findings`.
+    """
+
+    def __init__(self, series: Series) -> None:
+        """A volume over a series; raises ValueError for a series without slices or geometry."""
+        if not series.headers or not series.positions_mm:
+            raise ValueError("a volume needs a series with slices and positions; see series.refusal")
+        self.series = series
+        self.lost: dict[int, Finding] = {}
+        self._padding: dict[int, int] = {}
+        self._notes: dict[Code, set[int]] = {}
+        self._digests: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self.series.headers)
+
+    @overload
+    def __getitem__(self, index: int) -> Slice: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Slice]: ...
+    def __getitem__(self, index: int | slice) -> Slice | list[Slice]:
+        """One slice (or a list of them) in HU.
+
+        Raises:
+            IndexError: no such slice.
+            PixelsUnreadableError: its pixels cannot be decoded; names the file and the rule.
+        """
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"slice {index} of {len(self)}")
+        index %= len(self)
+        try:
+            return self._decode(index)
+        except FileFaultError as fault:
+            raise file_error(self.series.headers[index].name, fault) from fault
+
+    def read(self) -> Iterator[tuple[int, Slice]]:
+        """Index and HU of every slice that can be decoded, feet to head, each read once; the others are in `lost` afterwards."""
+        for index in range(len(self)):
+            try:
+                hu = self._hashed(index)
+            except FileFaultError as fault:
+                name, place = self.series.headers[index].name, self.positions_mm[index]
+                self.lost[index] = finding(fault.code, fault.detail, [name], [place])
+            else:
+                yield index, hu
+
+    def settled(self) -> "Volume":
+        """This volume without the slices that `read` lost: the same object where none was.
+
+        Its `refusal` and gaps are those of what is left.
+        """
+        if not self.lost:
+            return self
+        kept = [index for index in range(len(self)) if index not in self.lost]
+        series = self.series.without(list(self.lost), list(self.lost.values()))
+        if not kept:
+            raise self._nothing_left(series)
+        volume = Volume(series)
+        renumbered = {old: new for new, old in enumerate(kept)}
+        volume._padding = {renumbered[i]: count for i, count in self._padding.items() if i in renumbered}
+        volume._digests = {renumbered[i]: digest for i, digest in self._digests.items() if i in renumbered}
+        volume._notes = {code: {renumbered[i] for i in at if i in renumbered} for code, at in self._notes.items()}
+        return volume
+
+    def array(self) -> Float32[np.ndarray, "s y x"]:
+        """All slices at once, in HU. Raises PixelsUnreadableError where one cannot be decoded."""
+        return np.stack([self[index] for index in range(len(self))])
+
+    @property
+    def refusal(self) -> IchSeqError | None:
+        """Why this series must not be scored as it is; an IncompleteSeriesError may be overridden."""
+        return self.series.refusal
+
+    @property
+    def positions_mm(self) -> tuple[float, ...]:
+        """Position of each slice along the normal in mm, ascending from feet to head."""
+        return self.series.positions_mm
+
+    @property
+    def sop_instance_uids(self) -> tuple[str, ...]:
+        """SOPInstanceUID of each slice; frames of one enhanced file share theirs."""
+        return tuple(header.sop_instance_uid for header in self.series.headers)
+
+    @property
+    def padding_pixels(self) -> int:
+        """Pixels read as -1024 HU because they were padding, in the slices read so far."""
+        return sum(self._padding.values())
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is known of the series and of the slices read so far."""
+        found = [*self.series.findings, *self.lost.values()]
+        padded = [count for count in self._padding.values() if count]
+        if padded:
+            found.append(finding(Code.N_PADDING, f"{sum(padded)} pixels in {len(padded)} slices"))
+        found.extend(finding(code, f"{len(at)} slices") for code, at in self._notes.items() if at)
+        return gather(found)
+
+    @property
+    def pixel_spacing_mm(self) -> tuple[float, float]:
+        """Distance between rows and between columns of the slices as they are returned."""
+        row_mm, column_mm = self._stored_spacing(self.series.headers[0])
+        return (column_mm, row_mm) if self.series.in_plane.transpose else (row_mm, column_mm)
+
+    @property
+    def affine(self) -> Float64[np.ndarray, "4 4"]:
+        """From (column x, row y, slice s) of the returned slices to LPS in mm, voxel centres.
+
+        The slice step is the mean one: where spacing varies, `positions_mm` is exact and this is not.
+        With a tilted gantry it is a shear.
+        """
+        headers = self.series.headers
+        matrix = np.eye(4)
+        matrix[:3, :2], first = self._plane(headers[0])
+        matrix[:3, 3] = first
+        if len(headers) > 1:
+            matrix[:3, 2] = (self._plane(headers[-1])[1] - first) / (len(headers) - 1)
+        else:
+            matrix[:3, 2] = self.series.normal
+        return matrix
+
+    def pixel_digest(self) -> str:
+        """SHA-256 (hex) over HU and geometry of all slices in order: the identity of a scan for caches.
+
+        Independent of file names, their order and the transfer syntax. Slices not read so far are read.
+
+        Raises:
+            PixelsUnreadableError: a slice cannot be decoded.
+        """
+        total = hashlib.sha256(np.array([len(self), *self.pixel_spacing_mm], dtype="<f8").tobytes())
+        for index, header in enumerate(self.series.headers):
+            if index not in self._digests:
+                try:
+                    self._hashed(index)
+                except FileFaultError as fault:
+                    raise file_error(header.name, fault) from fault
+            total.update(self._digests[index])
+            geometry = (*(header.image_position_patient or ()), *(header.image_orientation_patient or ()))
+            total.update(np.array(geometry, dtype="<f8").tobytes())
+        return total.hexdigest()
+
+    def _decode(self, index: int) -> Slice:
+        """One slice, turned; what was noticed is kept."""
+        decoded: DecodedSlice = decode_slice(self.series.headers[index])
+        self._padding[index] = decoded.padding_pixels
+        for code in decoded.notes:
+            self._notes.setdefault(code, set()).add(index)
+        return _turned(decoded.hu, self.series.in_plane)
+
+    def _hashed(self, index: int) -> Slice:
+        """One slice, turned, its digest kept: hashing takes longer than reading, so plain access does without."""
+        hu = self._decode(index)
+        self._digests[index] = hashlib.sha256(np.ascontiguousarray(hu, dtype="<f4").data).digest()
+        return hu
+
+    def _stored_spacing(self, header: SliceHeader) -> tuple[float, float]:
+        if header.pixel_spacing_mm is None:
+            raise ValueError(f"no PixelSpacing in {header.name}")
+        return header.pixel_spacing_mm[0], header.pixel_spacing_mm[1]
+
+    def _plane(self, header: SliceHeader) -> tuple[Float64[np.ndarray, "3 2"], Float64[np.ndarray, "3"]]:
+        """Steps in mm along x and y of the returned slice, and the position of its first voxel."""
+        row_mm, column_mm = self._stored_spacing(header)
+        along_row, along_column = axes_of(header)
+        steps = [along_row * column_mm, along_column * row_mm]
+        counts = [header.columns, header.rows]
+        turn = self.series.in_plane
+        if turn.transpose:
+            steps.reverse()
+            counts.reverse()
+        origin = position_of(header)
+        for axis, flipped in enumerate((turn.flip_columns, turn.flip_rows)):
+            if flipped:
+                origin = origin + steps[axis] * (counts[axis] - 1)
+                steps[axis] = -steps[axis]
+        return np.stack(steps, axis=1), origin
+
+    def _nothing_left(self, series: Series) -> IchSeqError:
+        if series.refusal is None:
+            raise ValueError("a series without slices must be refused")
+        return series.refusal
+
+
+def _turned(hu: Slice, turn: InPlane) -> Slice:
+    """The slice in its usual display: transposed first, then flipped; contiguous."""
+    if turn.identity:
+        return hu
+    if turn.transpose:
+        hu = hu.T
+    if turn.flip_rows:
+        hu = hu[::-1]
+    if turn.flip_columns:
+        hu = hu[:, ::-1]
+    return np.ascontiguousarray(hu)
