@@ -1,0 +1,1 @@
+"""A dataset on disk as one table of slices: identifiers, geometry, labels and a split by patient."""

@@ -1,0 +1,87 @@
+"""What is known of a dataset before it is read: where it comes from, its terms, its layout, and what to leave out."""
+
+import tomllib
+
+from pydantic import Field, ValidationError
+
+from ich_seq.config import Positive, Section, package_data
+from ich_seq.errors import ConfigError, DatasetError
+
+
+class Layout(Section):
+    """Where the files lie, relative to the dataset's root."""
+
+    reader: str
+    """Which reader of ich_seq.manifest understands it."""
+    images: str
+    """Pattern of the image files."""
+    labels: str
+    """The file of labels."""
+
+
+class ExpectedCounts(Section):
+    """What a complete copy holds; a difference is said, not refused."""
+
+    images: Positive
+    """Image files on disk, the excluded ones included."""
+    series: Positive
+    """Distinct SeriesInstanceUID."""
+    patients: Positive
+    """Distinct PatientID."""
+
+
+class Exclusion(Section):
+    """One image that is left out although it is there."""
+
+    image: str
+    """Stem of its file name."""
+    reason: str
+    """Why."""
+
+
+class DatasetDescription(Section):
+    """One file of `data_manifests/`."""
+
+    name: str
+    """As in `ichseq index NAME`."""
+    title: str
+    """Full name."""
+    about: str
+    """What it holds, in a sentence or two."""
+    source: str
+    """Where to get it."""
+    licence: str
+    """On what terms."""
+    doi: str | None = None
+    """Of the paper that describes it."""
+    split_rule: str
+    """How patients are divided."""
+    layout: Layout
+    """Where the files lie."""
+    expected: ExpectedCounts | None = None
+    """Absent where the size is the user's choice."""
+    exclusions: tuple[Exclusion, ...] = ()
+    """Images left out, each with its reason."""
+    traps: tuple[str, ...] = Field(default=())
+    """What is odd about the files, and how it is read."""
+
+
+def shipped_descriptions() -> list[str]:
+    """The names of the datasets that ichseq knows, sorted."""
+    return sorted(path.stem for path in package_data("data_manifests").glob("*.toml"))
+
+
+def load_description(name: str) -> DatasetDescription:
+    """The description of a dataset by its name, such as `rsna2019`.
+
+    Raises:
+        DatasetError: no such dataset; the message lists those that there are.
+        ConfigError: its file is not TOML, or has an unknown or missing key.
+    """
+    if name not in shipped_descriptions():
+        raise DatasetError(f"{name}: no such dataset; known are {', '.join(shipped_descriptions())}", name=name)
+    path = package_data("data_manifests") / f"{name}.toml"
+    try:
+        return DatasetDescription.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from error

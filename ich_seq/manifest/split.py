@@ -1,0 +1,58 @@
+"""Who trains, who validates, who is held out: a split by patient that anyone can repeat."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from ich_seq.config import SplitConfig
+from ich_seq.errors import DatasetError
+from ich_seq.labels import SUBTYPE_NAMES
+
+SPLITS = ("stage_one", "stage_two", "validation", "test")
+
+
+def split_patients(table: pd.DataFrame, split: SplitConfig) -> pd.Series:
+    """The split of each row (SPLITS), the same for all slices of a patient, whatever the order of the rows.
+
+    Patients are grouped by the rarest subtype that any of their slices shows (rarest by patients; none last), ordered
+    within a group by SHA-256 of `seed:patient_id`, and dealt out along that line: each goes to the split that is
+    furthest behind its share, so that every group, and the whole, is divided by the shares to within a patient or two.
+    """
+    patients, patient = np.unique(table["patient_id"].to_numpy(str), return_inverse=True)
+    positive = np.zeros((len(patients), len(SUBTYPE_NAMES)), bool)
+    np.logical_or.at(positive, patient, table[list(SUBTYPE_NAMES)].to_numpy(bool))
+    by_rarity = positive[:, np.argsort(positive.sum(axis=0), kind="stable")]
+    stratum = np.where(by_rarity.any(axis=1), by_rarity.argmax(axis=1), len(SUBTYPE_NAMES))
+    digests = [hashlib.sha256(f"{split.seed}:{name}".encode()).hexdigest() for name in patients]
+    line = sorted(range(len(patients)), key=lambda i: (stratum[i], digests[i]))
+    dealt = np.empty(len(patients), object)
+    dealt[line] = _deal(len(line), split)
+    return pd.Series(dealt[patient], index=table.index, name="split", dtype="str")
+
+
+def check_no_leak(table: pd.DataFrame) -> None:
+    """Nothing when every patient, and every series, is in one split only.
+
+    Raises:
+        DatasetError: one is in two; `code` is E-LEAK, and the message counts them and names the first ten.
+    """
+    for column, what in (("patient_id", "patients"), ("series_instance_uid", "series")):
+        names = pd.Series([name for name, _ in set(zip(table[column], table["split"], strict=True))], dtype="str")
+        leaking = sorted(set(names[names.duplicated()]))
+        if leaking:
+            shown = ", ".join(leaking[:10]) + (", ..." if len(leaking) > 10 else "")
+            message = f"E-LEAK: {len(leaking)} {what} in more than one split: {shown}; split by patient again"
+            raise DatasetError(message, code="E-LEAK", items=leaking)
+
+
+def _deal(patients: int, split: SplitConfig) -> list[str]:
+    """A split for each place in line; ties go to the split named first."""
+    share = np.array([getattr(split, name) for name in SPLITS])
+    given = np.zeros(len(SPLITS))
+    dealt = []
+    for place in range(1, patients + 1):
+        chosen = int(np.argmax(np.round(share * place - given, 9)))  # rounded: equal shares must tie exactly
+        given[chosen] += 1
+        dealt.append(SPLITS[chosen])
+    return dealt

@@ -1,0 +1,73 @@
+"""The table of slices: one row per image, as a pandas frame in memory and as Parquet on disk."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from ich_seq.errors import DatasetError
+from ich_seq.files import replacing
+from ich_seq.labels import LABEL_NAMES
+
+HEADER_COLUMNS = {
+    "patient_id": "str",
+    "study_instance_uid": "str",
+    "series_instance_uid": "str",
+    "sop_instance_uid": "str",
+    "path": "str",
+    "position_mm": "float64",
+    "row_spacing_mm": "float64",
+    "column_spacing_mm": "float64",
+    "slice_thickness_mm": "float64",
+    "rows": "int32",
+    "columns": "int32",
+    "bits_stored": "int16",
+    "pixel_representation": "int16",
+}
+"""What the header gives, and its type. `path` is relative to the dataset's root, with `/`; `position_mm` runs along the
+slice normal towards the head; the slice thickness is NaN where absent, as in RSNA's files."""
+
+COLUMNS = {"dataset": "str", **HEADER_COLUMNS, **dict.fromkeys(LABEL_NAMES, "uint8"), "split": "str"}
+"""Every column of a table of slices and its type, in order."""
+
+
+def sort_slices(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in order of patient, study and series, and within a series from feet to head."""
+    keys = ["patient_id", "study_instance_uid", "series_instance_uid", "position_mm", "sop_instance_uid"]
+    return table.sort_values(keys, ignore_index=True)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes the table as Parquet, whole or not at all.
+
+    Raises:
+        ValueError: the table lacks a column, or has one of another type.
+        OutputError: the place cannot be written, or the disk is full.
+    """
+    if fault := _fault(table):
+        raise ValueError(f"not a table of slices: {fault}")
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The table of slices in a Parquet file.
+
+    Raises:
+        DatasetError: no such file, not Parquet, or a column is missing or of another type.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{path}: no readable table ({error}); make one with `ichseq index`", path=path) from error
+    if fault := _fault(table):
+        raise DatasetError(f"{path}: not a table of slices: {fault}; make one with `ichseq index`", path=path)
+    return table
+
+
+def _fault(table: pd.DataFrame) -> str:
+    """What keeps this from being a table of slices; empty when nothing does."""
+    if missing := [name for name in COLUMNS if name not in table]:
+        return f"no column {', '.join(missing)}"
+    wrong = (name for name, kind in COLUMNS.items() if table[name].dtype != kind)
+    return next((f"column {name} is {table[name].dtype}, not {COLUMNS[name]}" for name in wrong), "")
