@@ -220,7 +220,7 @@ def blood_hu(rng: np.random.Generator, ranges: BleedRange, grey_hu: float, shift
 def _grow(scene: Scene, shape: _Shape, wanted_ml: float) -> tuple[Volume, float]:
     """Distance to the bleed's surface in mm, and the volume in mL that it could take (less where the region is full)."""
     allowed = shape.field[shape.region < 0]
-    cells = int(round(wanted_ml / scene.cell_ml()))
+    cells = round(wanted_ml / scene.cell_ml())
     cells = max(min(cells, int(0.9 * allowed.size)), 1)
     if allowed.size == 0:
         return np.full_like(shape.field, FAR), 0.0

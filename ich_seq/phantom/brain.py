@@ -39,10 +39,9 @@ def ventricle_distance(head: Head, x: Field, y: Field, z: Field) -> Field:
     grow = np.float32(head.ventricle)
     side = (grow * (1 + np.float32(head.ventricle_tilt) * np.tanh(x * np.float32(0.2)))).astype(np.float32)
     flat = (ax - 1.0) / np.float32(0.78) + 1.0
-    horn = tube(
-        flat, y, z, [(13, -33, 6, 1.5), (10, -24, 11, 4.0), (10, -10, 17, 4.6), (12, 8, 21, 4.8), (18, 22, 19, 5.2)]
-    )
-    atrium = tube(ax, y, z, [(17, 22, 18, 5.2), (22, 33, 11, 6.2), (24, 44, 8, 3.8), (22, 56, 7, 1.6)])
+    front = [(14, -37, 7, 1.6), (10, -29, 10, 4.0), (6.5, -17, 13, 5.0), (7.5, -5, 18, 5.2)]
+    horn = tube(flat, y, z, [*front, (11, 9, 22, 5.4), (18, 22, 19, 6.0)])
+    atrium = tube(ax, y, z, [(18, 22, 18, 6.0), (23, 33, 11, 6.8), (25, 45, 8, 4.4), (23, 59, 7, 1.6)])
     temporal = tube(ax, y, z, [(24, 33, 6, 4.5), (31, 20, -8, 2.6), (32, 2, -18, 1.9), (28, -12, -21, 2.2)])
     lateral = smooth_union(horn, smooth_union(atrium, temporal, 3.0), 3.0)
     lateral = lateral - np.float32(4.2) * (side - 1.0) - np.float32(0.2)
@@ -73,10 +72,9 @@ def _cisterns(head: Head, x: Field, y: Field, z: Field) -> Field:
     front = capsule(ax, y, z, (0, -22, -20, 3.0), (0, -48, -14, 1.2 * wide))
     star = smooth_union(star, np.minimum(arms, front), 4.0)
     stem = _stem(x, y, z)
-    ring = np.maximum(
-        np.maximum(np.abs(stem - np.float32(1.3 * wide)) - np.float32(1.3 * wide), z + 2),
-        y - np.where(z > -24, 99, 4.0),
-    )
+    half = np.float32(0.75 + 0.55 * head.atrophy)
+    ring = np.maximum(np.maximum(np.abs(stem - half) - half, z + 3), np.float32(5.0) - y - np.float32(0.25) * ax)
+    ring = np.maximum(ring, np.where(z > -24, np.float32(-1), np.float32(99)))
     plate = tube(ax, y, z, [(0, 26, -3, 3.2 * wide), (8, 25, -3, 2.4 * wide), (15, 18, -6, 1.4 * wide)])
     vermis = ellipsoid(ax, y, z, (0, 36, -2), (6 * wide, 10, 4))
     great = ellipsoid(ax, y, z, (0, 58, -70), (15 * wide, 12, 8))
@@ -101,10 +99,10 @@ def _sylvian(head: Head, ax: Field, y: Field, z: Field) -> Field:
 def _midline(head: Head, x: Field, y: Field, z: Field, infra: Field) -> tuple[Field, Field]:
     """The fissure between the hemispheres, and the falx in it; both end above the corpus callosum."""
     callosum = np.sqrt(((y + 2) / 42) ** 2 + ((z - 3) / 29) ** 2)
-    fissure = np.maximum(np.abs(x) - np.float32(0.9 + 1.3 * head.atrophy), (1 - callosum) * 29)
+    fissure = np.maximum(np.abs(x) - np.float32(0.9 + 1.1 * head.atrophy), (1 - callosum) * 29)
     fissure = np.maximum(fissure, np.where(y > 0, -infra + 1, -z - 24))
     edge = np.sqrt(((y - 4) / 56) ** 2 + ((z - 2) / 42) ** 2)
-    falx = np.maximum(np.abs(x) - np.float32(head.dura_mm * 0.62), (1 - edge) * 40)
+    falx = np.maximum(np.abs(x) - np.float32(head.dura_mm * 0.75), (1 - edge) * 40)
     return fissure, np.maximum(falx, np.where(y > 20, -infra, -z - 18))
 
 
@@ -163,13 +161,17 @@ def brain_fields(head: Head, x: Field, y: Field, z: Field, cavity: Field) -> Bra
     sub = np.where(depth > 0, depth - gap, depth - gap)
     spaces = np.minimum(np.minimum(np.maximum(cortical, above), sub), _cisterns(head, x, y, z))
     hole = np.sqrt((x / 19) ** 2 + ((y - 6) / 25) ** 2)
-    sheet = np.maximum(np.abs(tent) * np.float32(0.86) - np.float32(head.dura_mm * 0.75), (1 - hole) * 18)
+    sheet = np.maximum(np.abs(tent) * np.float32(0.86) - np.float32(head.dura_mm * 0.45), (1 - hole) * 18)
     sheet = np.maximum(sheet, np.float32(-8.0) + np.float32(0.62) * ax - y)
     dura = np.maximum(np.minimum(falx, sheet), cavity)
     nuclei = _nuclei(ax, y, z)
     core = ellipsoid(ax, y, z, (19, 38, -40), (15, 15, 10))
     stem = _stem(x, y, z)
-    grey = np.where(infra < 0, np.maximum(np.float32(1.0) - core, np.float32(1.0) - stem), np.minimum(cortex, nuclei))
+    grey = np.where(
+        infra < 0,
+        np.maximum((np.float32(1.0) - core) * np.float32(0.3), (np.float32(1.0) - stem) * np.float32(0.3)),
+        np.minimum(cortex, nuclei),
+    )
     radial = np.sqrt((ax * 0.8) ** 2 + (y - 22) ** 2 + (z + 30) ** 2)
     folia = np.where(infra < 0, np.sin(radial * np.float32(1.75)), np.float32(0)) * np.clip((stem - 2) * 0.3, 0, 1)
     sinus = _sinuses(x, y, z, cavity, tent, x)

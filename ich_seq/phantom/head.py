@@ -53,7 +53,7 @@ def draw_head(rng: np.random.Generator, plain: bool = False) -> Head:
     haematocrit_hu = rng.normal(0.0, 1.0)
     base_hu = rng.normal(0.0, 1.3)
     sinus_hu = 42.0 if plain else float(np.clip(57.0 + 8.0 * haematocrit_hu, 42.0, 76.0))
-    dura_hu, dura_mm = (44.0, 0.5) if plain else (float(rng.uniform(46, 72)), float(rng.gamma(4.0, 0.17) + 0.35))
+    dura_hu, dura_mm = (44.0, 0.5) if plain else (float(rng.uniform(46, 72)), float(rng.gamma(4.0, 0.13) + 0.5))
     return Head(
         half_width_mm=float(size * rng.normal(67.0, 2.0)),
         half_length_mm=float(size * rng.normal(83.0, 2.5)),
@@ -75,7 +75,7 @@ def draw_head(rng: np.random.Generator, plain: bool = False) -> Head:
         dura_hu=dura_hu,
         dura_mm=min(dura_mm, 1.6),
         aeration=float(rng.uniform(0.0, 1.0)),
-        waves=Waves(rng, (75.0, 150.0), 2.6, 5),
+        waves=Waves(rng, (95.0, 190.0), 2.4, 4),
         folds=NoiseCube(rng, 23.0, 0.22),
         cells=NoiseCube(rng, 9.0, 0.35),
         slow=NoiseCube(rng, 34.0, 0.45),

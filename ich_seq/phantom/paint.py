@@ -78,8 +78,8 @@ def _head_tissues(brush: Brush) -> None:
     scene, head, get = brush.scene, brush.scene.head, brush.scene.slab
     k = brush.index
     skin, vault = get("skin", k), get("vault", k)
-    brush.paint(brush.canvas, skin, 12.0)
-    brush.paint(brush.canvas, skin + 2.3, -92.0)
+    brush.paint(brush.canvas, skin, 38.0)
+    brush.paint(brush.canvas, skin + 2.4, -95.0)
     if scene.fields["z"][k * scene.geometry.sub_slices :][: scene.geometry.sub_slices].min() < -15:
         brush.paint(brush.canvas, np.maximum(vault + 1.0, skin + 4.0), 22.0)
     brush.paint(brush.canvas, get("fat", k), -78.0)

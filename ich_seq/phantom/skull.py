@@ -45,8 +45,8 @@ def _base_bones(ax: Field, y: Field, z: Field) -> Field:
 
 def _floor(x: Field, ax: Field, y: Field, z: Field) -> Field:
     """Distance to the room above the skull base: anterior, middle and posterior fossa joined."""
-    roof = np.float32(7.0) * np.exp(-(((ax - 31) / 15) ** 2) - ((y + 62) / 22) ** 2)
-    anterior = (np.float32(-25.5) - np.float32(0.12) * (y + 60) + roof) - z
+    roof = np.float32(8.0) * np.exp(-(((ax - 33) / 15) ** 2) - ((y + 62) / 22) ** 2)
+    anterior = (np.float32(-27.0) - np.float32(0.24) * (y + 60) + roof) - z
     middle = ellipsoid(ax, y, z, (42, -17, -27), (28, 35, 27))
     posterior = ellipsoid(x, y, z, (0, 39, -37), (61, 47, 40))
     floor = smooth_union(smooth_union(anterior, middle, 5.0), posterior, 5.0)
@@ -128,7 +128,7 @@ def skull_fields(head: Head, x: Field, y: Field, z: Field) -> Skull:
     cells = head.cells(x, y, z)
     low = np.float32(-52.0) - np.float32(20.0) * np.tanh((y - 10) * np.float32(1 / 35))
     ring = np.maximum(np.maximum(vault - table, -vault), low - z)
-    plate = np.maximum(np.maximum(floor - np.float32(3.5), -cavity), vault)
+    plate = np.maximum(np.maximum(floor - np.float32(2.8) - np.float32(0.5) * cells, -cavity), vault)
     mastoid = ellipsoid(ax, y, z, (61, 27, -50), (14, 19, 23))
     bone = np.minimum(np.minimum(ring, plate), np.minimum(solid, mastoid))
     fat, globe, muscle = _soft(head, vault, ax, y, z)
