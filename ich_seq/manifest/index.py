@@ -11,7 +11,7 @@ from ich_seq.labels import ANY, LABEL_NAMES
 from ich_seq.manifest.description import DatasetDescription, load_description
 from ich_seq.manifest.headers import Progress
 from ich_seq.manifest.rsna import index_rsna
-from ich_seq.manifest.split import check_no_leak, split_patients
+from ich_seq.manifest.split import SPLITS, check_no_leak, split_patients
 from ich_seq.manifest.table import COLUMNS, sort_slices
 
 Reader = Callable[[DatasetDescription, Path, int, Progress | None], tuple[pd.DataFrame, list[str]]]
@@ -45,12 +45,13 @@ def index_dataset(
 
 
 def summarise(table: pd.DataFrame) -> str:
-    """One line for each split and one for all: patients, series, slices, and share of slices with any haemorrhage."""
-    parts = [*table.groupby("split", sort=False), ("all", table)]
+    """One line for each split that has slices and one for all: patients, series, slices, share with any haemorrhage."""
+    parts = [*((name, table[table["split"] == name]) for name in SPLITS), ("all", table)]
     return "\n".join(
-        f"{name!s:<12}{part['patient_id'].nunique():>8} patients{part['series_instance_uid'].nunique():>8} series"
+        f"{name:<12}{part['patient_id'].nunique():>8} patients{part['series_instance_uid'].nunique():>8} series"
         f"{len(part):>9} slices   {part[ANY.name].mean():6.1%} with {ANY.title.lower()}"
         for name, part in parts
+        if len(part)
     )
 
 

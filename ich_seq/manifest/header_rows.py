@@ -1,0 +1,67 @@
+"""What a table of slices takes from each header; runs in processes of its own, so it imports no pandas."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from ich_seq.dicom.checks import check_is_ct, check_slice
+from ich_seq.dicom.elements import FileFaultError
+from ich_seq.dicom.geometry import normal_of, position_of
+from ich_seq.dicom.header import SliceHeader, file_error, read_header
+from ich_seq.errors import PixelsUnreadableError
+
+Row = tuple[str | float | int, ...]
+_NEEDED = (
+    "patient_id",
+    "study_instance_uid",
+    "series_instance_uid",
+    "sop_instance_uid",
+    "image_position_patient",
+    "image_orientation_patient",
+    "pixel_spacing_mm",
+    "rescale_slope",
+)
+
+
+def read_rows(root: Path, files: Sequence[Path]) -> tuple[list[Row], dict[str, str]]:
+    """A row for each usable file, and for each other one why not, by its path relative to root."""
+    rows: list[Row] = []
+    failures: dict[str, str] = {}
+    for file in files:
+        path = file.relative_to(root).as_posix()
+        try:
+            rows.append(_row(path, _usable_header(file)))
+        except PixelsUnreadableError as error:
+            failures[path] = error.message
+    return rows, failures
+
+
+def _usable_header(file: Path) -> SliceHeader:
+    header = read_header(file)
+    try:
+        check_is_ct(header)
+        check_slice(header)
+    except FileFaultError as fault:
+        raise file_error(file.name, fault) from fault
+    for name in _NEEDED:
+        if getattr(header, name) in (None, ""):
+            raise PixelsUnreadableError(f"{file.name}: no {name}; a table of slices needs it", code="")
+    return header
+
+
+def _row(path: str, header: SliceHeader) -> Row:
+    """One row, in the order of HEADER_COLUMNS in ich_seq.manifest.table."""
+    return (
+        header.patient_id,
+        header.study_instance_uid,
+        header.series_instance_uid,
+        header.sop_instance_uid,
+        path,
+        float(position_of(header) @ normal_of(header)),
+        *(header.pixel_spacing_mm or ()),
+        math.nan if header.slice_thickness_mm is None else header.slice_thickness_mm,
+        header.rows,
+        header.columns,
+        header.pixels.bits_stored,
+        header.pixels.pixel_representation,
+    )
