@@ -210,7 +210,7 @@ class Volume(Sequence[Slice]):
         return series.refusal
 
 
-def _turned(hu: Slice, turn: InPlane) -> Slice:
+def _turned(hu: Float32[np.ndarray, "y x"], turn: InPlane) -> Float32[np.ndarray, "rows columns"]:
     """The slice in its usual display: transposed first, then flipped; contiguous."""
     if turn.identity:
         return hu

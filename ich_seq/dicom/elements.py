@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pydicom.filereader import data_element_generator
 
@@ -58,7 +58,7 @@ def quiet_pydicom() -> Iterator[None]:
 class Body:
     """A data set after its file meta information: the stream at its first element, and how it is encoded."""
 
-    stream: BinaryIO
+    stream: io.BufferedIOBase
     transfer_syntax_uid: str
     media_sop_class_uid: str
     implicit: bool
@@ -136,7 +136,7 @@ def open_body(source: Source) -> Body:
         raise
 
 
-def _after_meta(stream: BinaryIO) -> Body:
+def _after_meta(stream: io.BufferedIOBase) -> Body:
     end = stream.seek(0, io.SEEK_END)
     if end > LIMITS.file_bytes:
         raise FileFaultError(Code.D_FILE_SIZE)
@@ -171,7 +171,7 @@ def read_elements(body: Body, tags: list[int]) -> Elements:
     values: dict[int, bytes] = {}
     stream = body.stream
     generator = data_element_generator(
-        stream, body.implicit, body.little_endian, stop_when=_at_pixels, specific_tags=list(tags)
+        cast(BinaryIO, stream), body.implicit, body.little_endian, stop_when=_at_pixels, specific_tags=list(tags)
     )
     for element in generator:
         value = element.value
@@ -206,7 +206,7 @@ def _pixel_element(body: Body) -> tuple[int, int]:
     return -1, 0
 
 
-def _read_meta(stream: BinaryIO) -> dict[int, bytes]:
+def _read_meta(stream: io.BufferedIOBase) -> dict[int, bytes]:
     """The elements of group 2, always explicit little endian; the stream is left at the first element after them."""
     meta: dict[int, bytes] = {}
     while True:
@@ -233,7 +233,7 @@ def _plausible_without_preamble(start: bytes) -> bool:
     return start[:2] == b"\x08\x00" and struct.unpack("<I", start[4:8])[0] <= 128
 
 
-def _looks_explicit(stream: BinaryIO, big: bool) -> bool:
+def _looks_explicit(stream: io.BufferedIOBase, big: bool) -> bool:
     """Whether the next element carries a VR; says more than the stated transfer syntax where the two differ."""
     position = stream.tell()
     head = stream.read(6)

@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import FileFaultError, quiet_pydicom
@@ -45,7 +45,7 @@ def _functional_groups(header: SliceHeader) -> tuple[Any, list[Any]] | None:
 
     try:
         with quiet_pydicom(), header.source.open() as stream:
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            dataset = pydicom.dcmread(cast(BinaryIO, stream), stop_before_pixels=True, force=True)
             shared = dataset.get("SharedFunctionalGroupsSequence")
             per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
             if per_frame is None:

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.findings import Finding, finding
@@ -27,7 +26,7 @@ class FileSource:
     name: str
     follow: bool = False
 
-    def open(self) -> BinaryIO:
+    def open(self) -> io.BufferedIOBase:
         """The file, opened for reading; never blocks on a pipe. Raises OSError."""
         return os.fdopen(self._descriptor(), "rb")
 
@@ -108,7 +107,7 @@ class ZipSource:
     index: int
     name: str
 
-    def open(self) -> BinaryIO:
+    def open(self) -> io.BufferedIOBase:
         """The member's bytes, in memory. Raises ArchiveError."""
         return io.BytesIO(self.archive.read(self.index))
 

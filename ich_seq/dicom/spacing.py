@@ -68,7 +68,7 @@ def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float 
         else:
             regular.append(step)
     typical = float(np.median(regular or expected))
-    variable = any(not _equal(step, regular[0]) for step in regular)
+    variable = any(not _equal(step, typical) for step in regular)
     return Spacing(typical, variable, tuple(gaps), len(positions_mm))
 
 
