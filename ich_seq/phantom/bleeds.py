@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ich_seq import labels
-from ich_seq.phantom.fields import NoiseCube
-from ich_seq.phantom.paint import Lesion
-from ich_seq.phantom.scene import FAR, Scene, Volume
+from ich_seq.phantom.fields import FAR, NoiseCube
+from ich_seq.phantom.paint import Lesion, bounds
+from ich_seq.phantom.scene import Scene, Volume
 
 MASK_CODES = {name: code for code, name in enumerate(labels.SUBTYPE_NAMES, start=1)}
 # Where two subtypes meet, the later one in this order keeps the voxel: ventricular blood is not parenchymal, and blood under the
@@ -59,6 +59,12 @@ def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
     return names[int(rng.choice(len(names), p=share / share.sum()))]
 
 
+def _inside(noise: NoiseCube, scene: Scene) -> Volume:
+    """The noise at the scene's points within the cavity, 0 elsewhere."""
+    f = scene.fields
+    return noise.where(f["cavity"] < 2, f["x"], f["y"], f["z"])
+
+
 def _parenchymal(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shape:
     """Basal ganglia, thalamus, lobe, cerebellum or pons; a lobed, tilted ellipsoid."""
     seats = {"putamen": 0.33, "thalamus": 0.13, "lobe": 0.38, "cerebellum": 0.10, "pons": 0.06}
@@ -75,7 +81,7 @@ def _parenchymal(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _S
     turn = np.linalg.qr(rng.standard_normal((3, 3)))[0] @ np.diag(1 / rng.uniform(0.75, 1.35, 3))
     parts = [sum(np.float32(turn[i, j]) * point[i] for i in range(3)) for j in range(3)]
     radius = np.sqrt(parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2)
-    lobes = noise(f["x"], f["y"], f["z"]) * np.clip(radius * np.float32(0.16), 0, 4)
+    lobes = _inside(noise, scene) * np.clip(radius * np.float32(0.16), 0, 4)
     if seat in ("cerebellum", "pons"):
         wall = np.maximum(f["infra"] + 2, f["cavity"] + 3)
     else:
@@ -89,7 +95,7 @@ def _ventricular(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _S
     f = scene.fields
     seat = _pick(rng, {"layering": 0.5, "one side": 0.3, "third and fourth": 0.2})
     region = f["ventricle"] - np.float32(0.3)
-    wobble = noise(f["x"], f["y"], f["z"])
+    wobble = _inside(noise, scene)
     if seat == "layering":
         field = -f["y"] + np.float32(rng.normal(0, 0.08)) * f["x"] + np.float32(0.6) * wobble
         region = np.maximum(region, -f["z"] - 6)
@@ -119,7 +125,7 @@ def _subarachnoid(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _
     else:
         centre = (rng.normal(0, 5), -14, -20)
     squares = [(f[axis] - np.float32(c)) ** 2 for axis, c in zip("xyz", centre, strict=True)]
-    field = np.sqrt(squares[0] + squares[1] + squares[2] * np.float32(1.3)) + 5 * noise(f["x"], f["y"], f["z"])
+    field = np.sqrt(squares[0] + squares[1] + squares[2] * np.float32(1.3)) + 5 * _inside(noise, scene)
     swell = np.float32(rng.uniform(0.8, 1.5))
     region = np.maximum(f["spaces"] - swell, f["cavity"] + np.float32(0.4))
     region = np.maximum(region, np.float32(1.0) - f["ventricle"])
@@ -165,7 +171,7 @@ def _subdural(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shap
         depth = f["tentorium"] * np.float32(0.87)
         region = np.maximum(np.maximum(f["cavity"] + 0.5, -depth), 3.0 - np.float32(side) * f["x"])
         region = np.maximum(region, np.float32(-4.0) + np.float32(0.62) * np.abs(f["x"]) - f["y"])
-    cap = np.maximum(cap * (1 + np.float32(0.12) * noise(f["x"], f["y"], f["z"])), np.float32(0.02))
+    cap = np.maximum(cap * (1 + np.float32(0.12) * _inside(noise, scene)), np.float32(0.02))
     return _Shape(seat, depth / cap, np.maximum(region, (np.float32(0.03) - cap) * 40), cap)
 
 
@@ -184,7 +190,7 @@ def _epidural(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shap
     place = (rng.uniform(*angle) * np.pi, rng.uniform(*height), side)
     reach = float(rng.uniform(22, 36))
     cap, lateral = _cap(rng, scene, place, (reach, reach * rng.uniform(0.8, 1.0)))
-    cap = np.maximum(cap * (1 + np.float32(0.05) * noise(f["x"], f["y"], f["z"])), np.float32(0.02))
+    cap = np.maximum(cap * (1 + np.float32(0.05) * _inside(noise, scene)), np.float32(0.02))
     wall = 1.5 - f["infra"] if seat != "posterior fossa" else f["infra"] + np.float32(1.5)
     region = np.maximum(
         np.maximum(f["cavity"], wall), np.maximum(np.float32(2.0) - lateral, (np.float32(0.03) - cap) * 40)
@@ -229,12 +235,6 @@ def _grow(scene: Scene, shape: _Shape, wanted_ml: float) -> tuple[Volume, float]
     return np.asarray(distance, np.float32), cells * scene.cell_ml()
 
 
-def _extent(distance: Volume, margin_mm: float) -> tuple[int, int]:
-    """First and last sub-slice that a shape touches; (1, 0) where there is none."""
-    touched = np.flatnonzero((distance < margin_mm).any((1, 2)))
-    return (int(touched[0]), int(touched[-1])) if touched.size else (1, 0)
-
-
 def make_bleed(
     rng: np.random.Generator, scene: Scene, subtype: str, ranges: BleedRange, growth: float, shift_hu: float
 ) -> Bleed:
@@ -248,19 +248,27 @@ def make_bleed(
     shape = _GROWERS[subtype](rng, scene, noise)
     wanted = float(np.clip(drawn * growth, low, high))
     distance, taken = _grow(scene, shape, wanted)
-    first, last = _extent(distance, 2.0)
-    texture = np.zeros_like(distance)
-    if last >= first:
-        part = slice(first, last + 1)
-        texture[part] = noise(*(scene.fields[axis][part] * np.float32(1.7) for axis in "zxy")) * np.float32(texture_hu)
-    code, soft = MASK_CODES[subtype], 1.6 if subtype == "intraparenchymal" else 1.2
-    lesions = [Lesion(code, hu, soft, distance, first, last, texture)]
-    if subtype == "intraparenchymal":
-        rim = np.maximum(distance - np.float32(oedema_mm * min(wanted / 5, 1) + 0.5), scene.fields["cavity"] + 2)
-        rim = np.maximum(rim, 1.0 - scene.fields["ventricle"])
-        ends = _extent(rim, 2.0)
-        lesions.insert(0, Lesion(0, scene.head.white_hu - 8, 4.0, rim, *ends, opacity=0.8))
+    lesions = []
+    place = bounds(distance < 2.0)
+    if place is not None:
+        points = [scene.fields[axis][place] * np.float32(1.7) for axis in "zxy"]
+        soft = 1.6 if subtype == "intraparenchymal" else 1.2
+        if subtype == "intraparenchymal":
+            lesions += _oedema(scene, distance, oedema_mm * min(wanted / 5, 1) + 0.5)
+        lesions.append(
+            Lesion(MASK_CODES[subtype], hu, soft, place, distance[place], noise(*points) * np.float32(texture_hu))
+        )
     return Bleed(subtype, shape.seat, hu, taken, tuple(lesions))
+
+
+def _oedema(scene: Scene, distance: Volume, width_mm: float) -> list[Lesion]:
+    """A dark rim around a parenchymal bleed."""
+    place = bounds(distance < width_mm + 3)
+    if place is None:
+        return []
+    rim = np.maximum(distance[place] - np.float32(width_mm), scene.fields["cavity"][place] + 2)
+    rim = np.maximum(rim, 1.0 - scene.fields["ventricle"][place])
+    return [Lesion(0, scene.head.white_hu - 8, 4.0, place, rim, opacity=0.8)]
 
 
 def make_bleeds(

@@ -125,7 +125,7 @@ def _folds(head: Head, x: Field, y: Field, z: Field, depth: Field) -> tuple[Fiel
     """Sulci (sheets that run inward from the surface) and the cortex along them, from one band of noise."""
     radius = np.sqrt(x * x + y * y + z * z) + np.float32(4.0)
     outward = np.exp(np.float32(0.7) * np.log(np.float32(74.0) / radius))
-    fold = np.abs(head.folds(x * outward, y * outward, z * outward)) * FOLD_MM
+    fold = np.abs(head.folds.where((depth > -3) & (depth < 34), x * outward, y * outward, z * outward)) * FOLD_MM
     reach = np.float32(13.0 + 8.0 * head.atrophy) + np.float32(2.0) * np.clip(z * np.float32(0.03), -1, 1.5)
     half = np.float32(0.15 + 1.45 * head.atrophy) + np.float32(0.25) * np.clip(z * np.float32(0.02), -1, 1.3)
     sulcus = np.maximum(

@@ -7,19 +7,34 @@ Source of the ellipsoid's first-order distance k0 (k0 - 1) / k1: Taubin 1994, 10
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from scipy.ndimage import map_coordinates
 
 Field = Float32[np.ndarray, "..."]
 Triple = tuple[float, float, float]
 Knot = tuple[float, float, float, float]
+FAR = np.float32(99.0)  # the distance, in mm, of what is too far off to matter
+_NEAR_MM = 16.0
+_BEND_MM = 6.0  # heights of a slab lie within its corners' but for the head's warp
+
+
+def _beyond(z: Field, low: float, high: float) -> bool:
+    """Whether a slab of points lies wholly above or below a shape, by more than any edge or blend reaches."""
+    if z.ndim < 3:
+        return False
+    corners = z[:: max(z.shape[0] - 1, 1), :: max(z.shape[1] - 1, 1), :: max(z.shape[2] - 1, 1)]
+    reach = _NEAR_MM + _BEND_MM
+    return bool(corners.min() > high + reach or corners.max() < low - reach)
 
 
 def ellipsoid(x: Field, y: Field, z: Field, centre: Triple, radii: Triple) -> Field:
     """Distance in mm to an axis-parallel ellipsoid, exact at its surface and right to first order near it."""
+    if _beyond(z, centre[2] - radii[2], centre[2] + radii[2]):
+        return np.full(np.broadcast_shapes(x.shape, y.shape, z.shape), FAR, np.float32)
     inverse = [np.float32(1.0 / radius) for radius in radii]
     u = (x - np.float32(centre[0])) * inverse[0]
     v = (y - np.float32(centre[1])) * inverse[1]
@@ -34,6 +49,8 @@ def ellipsoid(x: Field, y: Field, z: Field, centre: Triple, radii: Triple) -> Fi
 
 def capsule(x: Field, y: Field, z: Field, start: Knot, end: Knot) -> Field:
     """Distance in mm to a rounded cone between two knots (x, y, z, radius), all in mm."""
+    if _beyond(z, min(start[2] - start[3], end[2] - end[3]), max(start[2] + start[3], end[2] + end[3])):
+        return np.full(np.broadcast_shapes(x.shape, y.shape, z.shape), FAR, np.float32)
     axis = [end[i] - start[i] for i in range(3)]
     scale = 1.0 / max(sum(a * a for a in axis), 1e-6)
     u, v, w = x - np.float32(start[0]), y - np.float32(start[1]), z - np.float32(start[2])
@@ -48,7 +65,7 @@ def capsule(x: Field, y: Field, z: Field, start: Knot, end: Knot) -> Field:
 def tube(x: Field, y: Field, z: Field, knots: Sequence[Knot]) -> Field:
     """Distance in mm to a chain of rounded cones through at least two knots (x, y, z, radius)."""
     distance = capsule(x, y, z, knots[0], knots[1])
-    for start, end in zip(knots[1:-1], knots[2:], strict=True):
+    for start, end in pairwise(knots[1:]):
         np.minimum(distance, capsule(x, y, z, start, end), out=distance)
     return distance
 
@@ -104,6 +121,12 @@ class NoiseCube:
         """The field at points in mm, linear between its cells."""
         points = np.stack(np.broadcast_arrays(x, y, z)) * np.float32(1.0 / self.cell_mm)
         return map_coordinates(self.cube, points, output=np.float32, order=1, mode="grid-wrap", prefilter=False)
+
+    def where(self, wanted: Bool[np.ndarray, "..."], x: Field, y: Field, z: Field) -> Field:
+        """The field at the wanted points, 0 at the others."""
+        values = np.zeros(wanted.shape, np.float32)
+        values[wanted] = self(x[wanted], y[wanted], z[wanted])
+        return values
 
 
 class Waves:

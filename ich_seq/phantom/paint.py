@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
-from ich_seq.phantom.fields import coverage, enlarge
+from ich_seq.phantom.fields import FAR, coverage, enlarge
 from ich_seq.phantom.scene import Scene, Volume
 
 Plane = Float32[np.ndarray, "y x"]
@@ -14,20 +14,42 @@ Plane = Float32[np.ndarray, "y x"]
 
 @dataclass(frozen=True)
 class Lesion:
-    """A bleed or a mimic: `code` is its mask value (0 for mimics and oedema), `distance` in mm over the whole scene.
+    """A bleed or a mimic: `code` is its mask value (0 for mimics and oedema), `distance` in mm over the part `place` of the scene.
 
-    `hu` is its density; `soft_mm` the width of its edge; `texture` a field in HU over the scene that is added, or None;
-    `first` and `last` bound its sub-slices.
+    `place` holds the sub-slices, coarse rows and columns of the scene's arrays; `hu` is the density; `soft_mm` the width of the edge;
+    `texture` in HU is added, where given.
     """
 
     code: int
     hu: float
     soft_mm: float
+    place: tuple[slice, slice, slice]
     distance: Volume
-    first: int
-    last: int
     texture: Volume | None = None
     opacity: float = 1.0
+
+    def cut(self, values: Volume, wanted: tuple[slice, slice, slice], empty: float) -> Volume | None:
+        """`values` (given over `place`) over another part of the scene, `empty` where there are none; None where the two are apart."""
+        low = [max(own.start, other.start) for own, other in zip(self.place, wanted, strict=True)]
+        high = [min(own.stop, other.stop) for own, other in zip(self.place, wanted, strict=True)]
+        if any(a >= b for a, b in zip(low, high, strict=True)):
+            return None
+        out = np.full([part.stop - part.start for part in wanted], empty, np.float32)
+        source = tuple(slice(a - own.start, b - own.start) for a, b, own in zip(low, high, self.place, strict=True))
+        target = tuple(slice(a - part.start, b - part.start) for a, b, part in zip(low, high, wanted, strict=True))
+        out[target] = values[source]
+        return out
+
+
+def bounds(near: Bool[np.ndarray, "t y x"], margin: int = 1) -> tuple[slice, slice, slice] | None:
+    """The smallest block that holds every true cell, `margin` cells wider each way; None where there is none."""
+    found = [np.flatnonzero(near.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    if found[0].size == 0:
+        return None
+    ends = [
+        (max(int(i[0]) - margin, 0), min(int(i[-1]) + 1 + margin, n)) for i, n in zip(found, near.shape, strict=True)
+    ]
+    return slice(*ends[0]), slice(*ends[1]), slice(*ends[2])
 
 
 class Brush:
@@ -75,12 +97,12 @@ class Brush:
 
 def _head_tissues(brush: Brush) -> None:
     """Skin, subcutaneous fat, muscle and the soft parts of face and orbits."""
-    scene, head, get = brush.scene, brush.scene.head, brush.scene.slab
+    head, get = brush.scene.head, brush.scene.slab
     k = brush.index
     skin, vault = get("skin", k), get("vault", k)
     brush.paint(brush.canvas, skin, 38.0)
     brush.paint(brush.canvas, skin + 2.4, -95.0)
-    if scene.fields["z"][k * scene.geometry.sub_slices :][: scene.geometry.sub_slices].min() < -15:
+    if get("z", k).min() < -15:
         brush.paint(brush.canvas, np.maximum(vault + 1.0, skin + 4.0), 22.0)
     brush.paint(brush.canvas, get("fat", k), -78.0)
     brush.paint(brush.canvas, get("globe", k), 42.0)
@@ -149,21 +171,25 @@ def _lesions(
     """Paint lesions over the cavity's content and count what share of each voxel each bleed code fills."""
     cover, shares = out
     scene, k, n = brush.scene, brush.index, brush.scene.geometry.sub_slices
-    rows, columns = scene.boxes[k].within(scene.box)
+    rows, columns = (
+        slice(own.start + part.start, own.start + part.stop)
+        for own, part in zip(scene.boxes[k].within(scene.box), window, strict=True)
+    )
+    wanted = (slice(k * n, (k + 1) * n), rows, columns)
+    fine = brush.fine(window)
     for lesion in lesions:
-        if lesion.last < k * n or lesion.first >= (k + 1) * n:
+        field = lesion.cut(lesion.distance, wanted, float(FAR))
+        if field is None:
             continue
-        field = lesion.distance[k * n : (k + 1) * n, rows, columns][:, window[0], window[1]]
-        value: float | Volume = lesion.hu
-        if lesion.texture is not None:
-            value = lesion.texture[k * n : (k + 1) * n, rows, columns][:, window[0], window[1]] + np.float32(lesion.hu)
+        texture = None if lesion.texture is None else lesion.cut(lesion.texture, wanted, 0.0)
+        value = lesion.hu if texture is None else texture + np.float32(lesion.hu)
         brush.paint(hu, field, value, lesion.soft_mm, lesion.opacity)
         own = brush.window(field, brush.edge_mm) if lesion.code else None
         if own is None:
             continue
         place = brush.fine(own)
         share = coverage(enlarge(field[:, own[0], own[1]], brush.step), brush.edge_mm) * cover[place]
-        part = shares[:, brush.fine(window)[1], brush.fine(window)[2]][:, place[1], place[2]]
+        part = shares[:, fine[1], fine[2]][:, place[1], place[2]]
         mean = share.mean(0)
         part *= 1 - mean
         part[lesion.code - 1] += mean

@@ -10,7 +10,7 @@ from ich_seq.phantom.bleeds import Bleed, BleedRange, make_bleeds
 from ich_seq.phantom.fields import NoiseCube
 from ich_seq.phantom.geometry import Geometry, GeometryRange, draw_geometry
 from ich_seq.phantom.head import draw_head
-from ich_seq.phantom.mimics import Mimic, draw_mimics, mimic_lesion
+from ich_seq.phantom.mimics import Mimic, draw_mimics, mimic_lesions
 from ich_seq.phantom.paint import Lesion, paint_slice
 from ich_seq.phantom.plan import StudyPlan, plan_cohort
 from ich_seq.phantom.scanner import Scanner, add_noise, artefacts, draw_scanner, head_rest
@@ -78,20 +78,12 @@ def _facts(
     n, step = scene.geometry.sub_slices, scene.geometry.coarse_step
     seen = []
     for mimic, lesion in mimics:
-        if lesion.last < lesion.first:
-            continue
         deepest = np.unravel_index(int(lesion.distance.argmin()), lesion.distance.shape)
-        place = [int((deepest[1] + scene.box.y0) * step), int((deepest[2] + scene.box.x0) * step)]
-        seen.append(
-            {
-                "kind": mimic.kind,
-                "hu": round(mimic.hu, 1),
-                "first_slice": lesion.first // n,
-                "last_slice": lesion.last // n,
-                "slice": int(deepest[0]) // n,
-                "row_column": place,
-            }
-        )
+        t, y, x = (int(i) + part.start for i, part in zip(deepest, lesion.place, strict=True))
+        touched = np.flatnonzero((lesion.distance < 0).any((1, 2))) + lesion.place[0].start
+        span = {"first_slice": int(touched[0]) // n, "last_slice": int(touched[-1]) // n}
+        place = [(y + scene.box.y0) * step, (x + scene.box.x0) * step]
+        seen.append({"kind": mimic.kind, "hu": round(mimic.hu, 1), **span, "slice": t // n, "row_column": place})
     drawn = [
         {"subtype": b.subtype, "seat": b.seat, "hu": round(b.hu, 1), "grown_ml": round(b.wanted_ml, 3)} for b in bleeds
     ]
@@ -122,7 +114,7 @@ def render_plan(spec: CohortSpec, plan: StudyPlan) -> PhantomStudy:
     mimic_rng = spec.stream(_MIMICS, plan.patient)
     drawn = draw_mimics(mimic_rng, head, spec.spot_rate) if spec.mimics else []
     rough = NoiseCube(mimic_rng, 7.0, 0.4, 32)
-    mimics = [(mimic, mimic_lesion(mimic, scene, rough)) for mimic in drawn]
+    mimics = [(mimic, lesion) for mimic in drawn for lesion in mimic_lesions(mimic, scene, rough)]
     for attempt in range(_TRIES):
         bleeds = _bleeds(spec, plan, scene, attempt)
         lesions = [lesion for _, lesion in mimics] + [lesion for bleed in bleeds for lesion in bleed.lesions]

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from ich_seq.phantom.brain import brain_fields
+from ich_seq.phantom.fields import FAR
 from ich_seq.phantom.geometry import Geometry
 from ich_seq.phantom.head import Head
 from ich_seq.phantom.skull import skull_fields, vault_distance
@@ -13,7 +14,6 @@ from ich_seq.phantom.skull import skull_fields, vault_distance
 Volume = Float32[np.ndarray, "t y x"]
 SKULL_NAMES = ("skin", "vault", "cavity", "bone", "air", "fat", "globe", "muscle")
 BRAIN_NAMES = ("ventricle", "spaces", "grey", "folia", "dura", "sinus", "midline", "tentorium", "infra")
-FAR = np.float32(99.0)
 
 
 @dataclass(frozen=True)

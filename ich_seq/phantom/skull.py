@@ -125,7 +125,7 @@ def skull_fields(head: Head, x: Field, y: Field, z: Field) -> Skull:
     floor = _floor(x, ax, y, z)
     solid = _base_bones(ax, y, z)
     cavity = np.maximum(np.maximum(vault, floor), -solid)
-    cells = head.cells(x, y, z)
+    cells = head.cells.where((skin < 0) & (cavity > -2), x, y, z)
     low = np.float32(-52.0) - np.float32(20.0) * np.tanh((y - 10) * np.float32(1 / 35))
     ring = np.maximum(np.maximum(vault - table, -vault), low - z)
     plate = np.maximum(np.maximum(floor - np.float32(2.8) - np.float32(0.5) * cells, -cavity), vault)

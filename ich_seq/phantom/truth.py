@@ -58,8 +58,8 @@ def cohort_header(spec: CohortSpec) -> dict[str, Any]:
         "notice": "Synthetic images: no patient, no scanner. " + labels.RESEARCH_NOTICE,
         "spec": spec.model_dump(mode="json"),
         "label_rule": f"positive where the subtype's mask covers at least {spec.min_area_mm2:g} mm2 of the slice",
-        "mask_rule": "a voxel belongs to the subtype that fills most of it where blood fills at least half of it; in an overlap the later "
-        "of " + ", ".join(PRECEDENCE) + " keeps the voxel",
+        "mask_rule": "a voxel belongs to the subtype that fills most of it where blood fills at least half of it; "
+        "in an overlap the later of " + ", ".join(PRECEDENCE) + " keeps the voxel",
         "mask_codes": dict(MASK_CODES),
     }
 
