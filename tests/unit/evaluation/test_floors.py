@@ -78,6 +78,14 @@ def test_histogram_counts_each_pixel_once_in_the_bin_that_holds_its_lower_edge()
     assert filled == {-np.inf: 1, -1000.0: 1, 0.0: 2, 4.0: 1, 1000.0: 1}
 
 
+def test_histogram_is_numpys_on_a_random_slice():
+    hu = np.random.default_rng(1).normal(20, 400, (64, 64)).astype(np.float32)
+    finite = np.concatenate([[-1e9], floors.HISTOGRAM_EDGES_HU[1:-1], [1e9]])
+    expected = np.histogram(hu, finite)[0] / hu.size
+    # float32 shares of 4,096 pixels are exact.
+    np.testing.assert_array_equal(floors.hu_histogram(hu), expected)
+
+
 @pytest.mark.parametrize("hu", [np.zeros((0, 4), np.float32), np.full((2, 2), np.nan, np.float32)])
 def test_histogram_of_no_pixel_or_of_nan_is_refused(hu: np.ndarray):
     with pytest.raises(ValueError, match="hu needs"):
