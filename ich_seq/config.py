@@ -7,7 +7,7 @@ import difflib
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -184,21 +184,6 @@ class SplitConfig(Section):
         return self
 
 
-class CohortConfig(Section):
-    """The synthetic cohort of the demo."""
-
-    studies: Positive = 60
-    """Number of synthetic scans."""
-    seed: int = 0
-    """Decides every voxel."""
-    slices: tuple[Positive, Positive] = (24, 36)
-    """Fewest and most slices in a scan."""
-    matrices: tuple[Positive, ...] = (256,)
-    """Rows and columns to draw from."""
-    prevalence: dict[str, Fraction] = {}
-    """Share of patients with each subtype; a subtype not named keeps RSNA's share."""
-
-
 class Config(Section):
     """One experiment."""
 
@@ -222,8 +207,8 @@ class Config(Section):
     """Stage two's network."""
     train_lstm: TrainLstmConfig = TrainLstmConfig()
     """Stage two's training."""
-    cohort: CohortConfig | None = None
-    """The synthetic cohort to make first; only `ichseq demo` reads it."""
+    cohort: dict[str, Any] = {}
+    """The synthetic cohort that `ichseq demo` makes first: fields of `ich_seq.phantom.CohortSpec`, checked there."""
 
 
 def package_data(folder: str) -> Path:
@@ -266,7 +251,7 @@ def _section_of(section: type[BaseModel], key: str) -> type[BaseModel]:
     return (
         type(default)
         if isinstance(default, BaseModel)
-        else {"cohort": CohortConfig, "windows": Window}.get(key, section)
+        else {"windows": Window}.get(key, section)
     )
 
 

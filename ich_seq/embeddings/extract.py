@@ -126,8 +126,12 @@ def claim_folder(folder: Path, extractor: str) -> None:
         )
 
 
-def fit_pca(cache: EmbeddingCache, training_series: set[str], components: int, slices: int, seed: int) -> Pca:
-    """PCA of at most about `slices` training slices, of series taken in a seeded random order; also kept beside the cache.
+def fit_pca(
+    cache: EmbeddingCache, training_series: set[str], components: int, slices: int, seed: int
+) -> tuple[Pca, float]:
+    """PCA of about `slices` training slices, of whole series in a seeded random order, and its share of the variance.
+
+    The PCA is also kept beside the cache.
 
     Raises:
         DatasetError: the cache holds fewer training slices than components + 1.
@@ -152,7 +156,8 @@ def fit_pca(cache: EmbeddingCache, training_series: set[str], components: int, s
         ) from error
     with replacing(cache.folder / PCA_FILE) as temporary:
         save_file(vars(pca), temporary)
-    return pca
+    total_variance = float(np.trace(covariance.scatter)) / (covariance.count - 1)
+    return pca, float(pca.explained_variance.sum() / total_variance)
 
 
 def load_pca(cache: EmbeddingCache) -> Pca:

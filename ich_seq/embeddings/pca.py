@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Floating
+from jaxtyping import Float32, Float64, Float
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Pca:
     components: Float32[np.ndarray, "k d"]
     explained_variance: Float32[np.ndarray, " k"]
 
-    def reduce(self, embedding: Floating[np.ndarray, "s d"]) -> Float32[np.ndarray, "s k"]:
+    def reduce(self, embedding: Float[np.ndarray, "s d"]) -> Float32[np.ndarray, "s k"]:
         """Coordinates of each slice along the components."""
         return (embedding.astype(np.float32) - self.mean) @ self.components.T
 
@@ -31,7 +31,7 @@ class StreamingCovariance:
         self.mean: Float64[np.ndarray, " d"] = np.zeros(width)
         self.scatter: Float64[np.ndarray, "d d"] = np.zeros((width, width))
 
-    def add(self, rows: Floating[np.ndarray, "s d"]) -> None:
+    def add(self, rows: Float[np.ndarray, "s d"]) -> None:
         """Takes in more rows."""
         batch = StreamingCovariance(rows.shape[1])
         exact = rows.astype(np.float64)

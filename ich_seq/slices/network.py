@@ -57,7 +57,7 @@ def build_backbone(name: str, channels: int = 3) -> ResNet:
     if name not in known:
         raise ConfigError(f"cnn.backbone: no network {name!r}; known: {', '.join(known)}")
     if name == DEMO_BACKBONE:
-        network = ResNet(Bottleneck, [1, 1, 1, 1], groups=8, width_per_group=4)
+        network: nn.Module = ResNet(Bottleneck, [1, 1, 1, 1], groups=8, width_per_group=4)
     else:
         network = get_model(name, weights=None)
     if not isinstance(network, ResNet):

@@ -50,7 +50,7 @@ class TileSource:
     """The slices of a table, by row: `batches` gives any of them in any order."""
 
     def __init__(self, table: pd.DataFrame, root: Path, preprocess: Preprocess, workers: int = 0) -> None:
-        self.labels = torch.from_numpy(table[list(LABEL_NAMES)].to_numpy(np.float32))
+        self.labels = torch.tensor(table[list(LABEL_NAMES)].to_numpy(np.float32))
         self.workers = workers
         self._files = _SliceFiles([root / path for path in table["path"]], preprocess)
         self._kept: Float[Tensor, "s c size size"] | None = None

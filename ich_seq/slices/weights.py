@@ -87,9 +87,8 @@ def _local(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _fill(trunk: nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    wanted = trunk.state_dict()
+    wanted = {key: value for key, value in trunk.state_dict().items() if not key.startswith("fc.")}
     given = {key.removeprefix("module."): value for key, value in state.items()}
-    given = {key: value for key, value in given.items() if not key.startswith("fc.")}
     missing = sorted(set(wanted) - set(given))
     wrong = sorted(key for key in wanted if key in given and given[key].shape != wanted[key].shape)
     if missing or wrong:
@@ -97,4 +96,4 @@ def _fill(trunk: nn.Module, state: dict[str, Tensor], origin: str) -> None:
         raise WeightsError(
             f"{origin}: does not fit this network: {detail} ({len(missing) + len(wrong)} tensors in all)"
         )
-    trunk.load_state_dict({key: given[key] for key in wanted})
+    trunk.load_state_dict({key: given[key] for key in wanted}, strict=False)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
@@ -19,6 +19,7 @@ from ich_seq.training.compute import seed_for
 from ich_seq.training.log import MetricsLog
 
 
+@runtime_checkable
 class Task(Protocol):
     """What is fitted: a network, its batches, its loss, its validation."""
 

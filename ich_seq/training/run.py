@@ -27,6 +27,11 @@ class Run:
     config: Config
 
     @property
+    def table(self) -> Path:
+        """A copy of the table of slices that the run was started with."""
+        return self.folder / "table.parquet"
+
+    @property
     def stage_one(self) -> Path:
         """Checkpoints, log and weights of the slice classifier."""
         return self.folder / "stage_one"

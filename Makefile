@@ -1,0 +1,46 @@
+# Every target sets up .venv by itself; the second time that takes no time.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types bench campaign requirements clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+: .*##|^[a-z]+:  ##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
+
+$(READY): requirements.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.11"
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet -r requirements.txt
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $(READY)
+
+setup: $(READY)  ## .venv with every pinned package
+
+demo: $(READY)  ## synthetic scans, both stages, evaluation, a report: some minutes
+	$(BIN)/ichseq demo --run runs/demo
+
+test: lint types  ## lint, types and all tests
+	$(PYTEST) -n 2 --dist worksteal -m "not campaign"
+
+lint: $(READY)  ## style, without changing a file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## static types
+	$(BIN)/pyright
+
+bench: $(READY)  ## speed and memory on this machine, into benchmarks/results
+	$(BIN)/python -m benchmarks.run
+
+campaign: $(READY)  ## the whole of what `test` samples: hours
+	$(PYTEST) -m campaign
+
+requirements: $(READY)  ## pin every package anew, without naming a registry
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra dicom --python-version 3.11 \
+		--no-emit-index-url --no-header -o requirements.txt
+
+clean:  ## remove .venv and caches; runs stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

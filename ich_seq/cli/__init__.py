@@ -1,0 +1,70 @@
+"""The command line: each command parses, makes a config, makes one call and prints a few lines; nothing else prints or exits."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from ich_seq import __version__
+from ich_seq.errors import IchSeqError
+
+_INTERRUPTED = 130
+# Name -> (module, one line of help). The modules are imported only when their command is called, so that --help is quick.
+COMMANDS = {
+    "demo": ("demo", "Make synthetic scans, train both stages on them, evaluate, score: the whole in minutes."),
+    "phantom": ("phantom", "Write synthetic head CTs with bleeds of known place and volume, as DICOM."),
+    "index": ("index", "Read a dataset's headers and labels into one table of slices, split by patient."),
+    "train-cnn": ("train", "Train stage one, the slice classifier."),
+    "extract-features": ("train", "Run stage one over every series and keep embeddings and PCA."),
+    "train-lstm": ("train", "Train stage two, the sequence network, and write the model."),
+    "evaluate": ("evaluate", "Measure both stages on held-out patients, beside three floors."),
+    "score-study": ("score_study", "Score a head CT: a folder, a zip or files."),
+    "inspect": ("inspect", "Say in plain words what a model, a study, a cache, a run or a table is."),
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name, imported on use; faults become one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which one needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"ich_seq.cli.{COMMANDS[cmd_name][0]}")
+        return getattr(module, cmd_name.replace("-", "_"))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a command, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Runs a command; what goes wrong is one line on stderr and the exit code of its error class."""
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(args, *rest, **extra)
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted; run the same command again to continue", err=True)
+            sys.exit(_INTERRUPTED)
+        except IchSeqError as error:
+            click.echo(f"error: {error.message}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ichseq")
+def main() -> None:
+    """Estimate how likely a head CT shows an intracranial haemorrhage, and of which kind.
+
+    Research software, not a medical device. Start with `ichseq demo`, which makes its own data.
+    """

@@ -1,0 +1,22 @@
+"""The flags that mean the same in every command."""
+
+from pathlib import Path
+
+import click
+
+run = click.option(
+    "--run",
+    "run_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the run: config, weights, embeddings, metrics, model.",
+)
+config = click.option(
+    "--config", "config_name", required=True, help="Name of a shipped config or path of a .toml file."
+)
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+jobs = click.option(
+    "--jobs", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to compute with."
+)
+quiet = click.option("--quiet", is_flag=True, help="No progress, no summary; faults are still said.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")

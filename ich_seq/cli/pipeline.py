@@ -1,0 +1,89 @@
+"""What the demo does beside the steps of any run: its cohort before, the scoring of held-out scans after."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ich_seq.cli.progress import counting
+from ich_seq.cli.steps import StepContext
+from ich_seq.config import Config
+from ich_seq.errors import ConfigError
+from ich_seq.files import make_folder
+from ich_seq.labels import ANY, LABEL_NAMES
+from ich_seq.manifest.index import index_dataset, summarise
+from ich_seq.manifest.table import write_table
+from ich_seq.model.bundle import read_bundle
+from ich_seq.model.torch_backend import TorchModel
+from ich_seq.phantom.cohort import CohortSpec, write_cohort
+from ich_seq.report import write_result
+from ich_seq.study.score import score_study
+
+DATASET = "phantom"
+
+
+@dataclass(frozen=True)
+class ScoredScan:
+    """One held-out scan: a sentence that compares score and truth, and its report."""
+
+    sentence: str
+    page: Path
+
+
+def cohort_and_table(config: Config, run_folder: Path, jobs: int, *, quiet: bool) -> tuple[Path, Path, str]:
+    """Writes the config's synthetic cohort and its table of slices; returns root, table and a sentence about both.
+
+    Raises:
+        ConfigError: the config has no cohort, or one that is out of range.
+        OutputError: disk full or folder not writable.
+    """
+    if not config.cohort:
+        raise ConfigError(f"config {config.name}: has no [cohort]; the demo makes its own scans and needs one")
+    try:
+        spec = CohortSpec.model_validate(config.cohort)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise ConfigError(f"config {config.name}: `cohort.{key}`: {fault['msg']}") from None
+    processes = jobs or len(os.sched_getaffinity(0))
+    root = make_folder(run_folder) / "cohort"
+    with counting("synthetic scans", "scans", quiet=quiet) as on_study:
+        write_cohort(spec, root, jobs=processes, on_study=on_study)
+    table_path = run_folder / "slices.parquet"
+    table, _ = index_dataset(DATASET, root, config.split, processes)
+    table.attrs["root"] = str(root.resolve())
+    write_table(table, table_path)
+    shares = ", ".join(f"{name} {spec.prevalence[name]:.0%}" for name in spec.prevalence)
+    sentence = (
+        f"Bleeds are more common here than in life, so that few scans suffice. Patients with each: {shares}.\n"
+        f"{summarise(table)}"
+    )
+    return root, table_path, sentence
+
+
+def score_held_out(context: StepContext) -> list[ScoredScan]:
+    """Scores two held-out scans, one with the most bleeding slices and one without any, by the same call as a user's.
+
+    Raises:
+        OutputError: a report cannot be written.
+    """
+    held_out = context.table[context.table["split"] == "test"]
+    burden = held_out.groupby("study_instance_uid")[ANY.name].sum().sort_values(kind="stable")
+    chosen = {"with": burden.index[-1], "without": burden.index[0]}
+    model = TorchModel(read_bundle(context.run.model), context.device)
+    scored = []
+    for name, study_uid in chosen.items():
+        rows = held_out[held_out["study_instance_uid"] == study_uid]
+        result = score_study([context.root / path for path in rows["path"]], model)
+        out = context.run.folder / "scored" / f"{name}_haemorrhage"
+        page = write_result(result, out)
+        truth = [label for label in LABEL_NAMES if rows[label].any() and label != ANY.name]
+        scored.append(
+            ScoredScan(
+                f"Held-out scan {name} haemorrhage (truth: {', '.join(truth) or 'none'}): any "
+                f"{result.scan[ANY.name].stage_two:.2f}",
+                page,
+            )
+        )
+    return scored

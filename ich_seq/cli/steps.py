@@ -1,0 +1,67 @@
+"""How a step of a run begins: its folder, its table, its device."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ich_seq.config import load_config
+from ich_seq.errors import UsageError
+from ich_seq.files import replacing, sha256_of
+from ich_seq.manifest.table import read_table
+from ich_seq.training.compute import resolve_device, set_threads
+from ich_seq.training.run import Run, open_run, start_run
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """A run with its table of slices, the folder of its files, and where to compute."""
+
+    run: Run
+    table: pd.DataFrame
+    root: Path
+    device: str
+    threads: int
+
+
+def begin_run(
+    folder: Path, config_name: str, table_path: Path, root: Path | None, device: str, jobs: int
+) -> StepContext:
+    """Starts a run, or takes it up with the same config and table.
+
+    Raises:
+        UsageError: the folder holds a run with another config or another table, or the device is not there.
+        ConfigError, DatasetError, OutputError: the config, the table or the folder cannot be used.
+    """
+    config = load_config(config_name)
+    table = read_table(table_path)
+    run = start_run(folder, config)
+    if run.table.exists() and sha256_of(run.table) != sha256_of(table_path):
+        raise UsageError(f"{folder}: holds a run on another table than {table_path}; choose another --run")
+    if not run.table.exists():
+        with replacing(run.table) as temporary:
+            shutil.copyfile(table_path, temporary)
+    base = (root or Path(table.attrs["root"])).resolve()
+    run.note("index", {"root": str(base), "table_sha256": sha256_of(run.table)})
+    return StepContext(run, table, base, _device(device), set_threads(jobs))
+
+
+def continue_run(folder: Path, device: str, jobs: int) -> StepContext:
+    """The run in `folder`, for its next step.
+
+    Raises:
+        UsageError: there is no run, or the device is not there.
+    """
+    run = open_run(folder)
+    if not run.table.exists() or "index" not in run.record().get("steps", {}):
+        raise UsageError(f"{folder}: the run has no table yet; start it with `ichseq train-cnn --run {folder}`")
+    table = read_table(run.table)
+    return StepContext(run, table, Path(run.record()["steps"]["index"]["root"]), _device(device), set_threads(jobs))
+
+
+def _device(name: str) -> str:
+    try:
+        return resolve_device(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,101 @@
+"""A run's both stages, and the floors, on its held-out patients."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32
+
+from ich_seq.dicom import read_slice_hu
+from ich_seq.embeddings.extract import open_current_cache
+from ich_seq.embeddings.reduced import read_reduced
+from ich_seq.embeddings.stage import TRAINING_SPLITS
+from ich_seq.errors import DatasetError
+from ich_seq.evaluation.evaluate import Evaluation, EvaluationInput, evaluate
+from ich_seq.evaluation.floors import FloorData, fit_floors, hu_histogram, relative_position
+from ich_seq.labels import LABEL_NAMES
+from ich_seq.sequence.dataset import Scan, label_scans
+from ich_seq.sequence.train import load_lstm, refine
+from ich_seq.slices.train import load_cnn
+from ich_seq.training.run import Run
+
+HELD_OUT = "test"
+
+
+def held_out_scores(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """One row per held-out slice: its identifiers, its labels, and `one_<label>` and `two_<label>`, the stages' probabilities.
+
+    Raises:
+        DatasetError: a stage is not trained, or nobody is held out.
+        CacheError: the embedding cache is missing, damaged or of other weights.
+    """
+    cache = open_current_cache(run.features, load_cnn(run.config, run.stage_one))
+    held_out = table[table["split"] == HELD_OUT]
+    scans = label_scans(read_reduced(cache), held_out)
+    if not scans:
+        raise DatasetError("nobody is held out: no slices in the split `test`; raise split.test in the config")
+    lstm = load_lstm(run.config, run.stage_two)
+    columns = ["patient_id", "series_instance_uid", "sop_instance_uid", "path", "position_mm", *LABEL_NAMES]
+    return pd.concat([_scan_rows(scan, refine(lstm, scan).numpy()) for scan in scans.values()]).merge(
+        held_out[columns], on=["series_instance_uid", "sop_instance_uid"], validate="one_to_one"
+    )
+
+
+def evaluate_run(
+    run: Run, table: pd.DataFrame, root: Path, on_slice: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[Evaluation, pd.DataFrame]:
+    """The evaluation of a run, and the scores that it rests on; the floors are fitted on the run's training patients.
+
+    Raises:
+        DatasetError, CacheError: as `held_out_scores`.
+        PixelsUnreadableError: a slice of the floors' histograms cannot be read.
+    """
+    scores = held_out_scores(run, table)
+    training = table[table["split"].isin(TRAINING_SPLITS)]
+    both = pd.concat([training, scores], ignore_index=True)
+    histogram = _histograms([root / path for path in both["path"]], on_slice)
+    train, test = (
+        _floor_data(both[part], histogram[part])
+        for part in (np.arange(len(both)) < len(training), np.arange(len(both)) >= len(training))
+    )
+    data = EvaluationInput(
+        patient_ids=test.patient_ids,
+        scan_ids=_text(scores["series_instance_uid"]),
+        labels=test.labels,
+        stage_one=_prob(scores, "one"),
+        stage_two=_prob(scores, "two"),
+        floors=fit_floors(train, test, run.config.seed),
+    )
+    return evaluate(data, seed=run.config.seed), scores
+
+
+def _scan_rows(scan: Scan, refined: Float32[np.ndarray, "s l"]) -> pd.DataFrame:
+    rows = pd.DataFrame({"series_instance_uid": scan.series_instance_uid, "sop_instance_uid": scan.sop_instance_uids})
+    for index, name in enumerate(LABEL_NAMES):
+        rows[f"one_{name}"], rows[f"two_{name}"] = scan.prob[:, index].numpy(), refined[:, index]
+    return rows
+
+
+def _prob(scores: pd.DataFrame, stage: str) -> np.ndarray:
+    return scores[[f"{stage}_{name}" for name in LABEL_NAMES]].to_numpy(np.float64)
+
+
+def _text(column: pd.Series) -> np.ndarray:
+    return np.asarray(column.astype(str).tolist())
+
+
+def _floor_data(rows: pd.DataFrame, histogram: Float32[np.ndarray, "n bins"]) -> FloorData:
+    position = relative_position(_text(rows["series_instance_uid"]), rows["position_mm"].to_numpy(np.float64))
+    labels = rows[list(LABEL_NAMES)].to_numpy(np.int64)
+    return FloorData(_text(rows["patient_id"]), position, histogram, labels)
+
+
+def _histograms(paths: list[Path], on_slice: Callable[[int, int], None]) -> Float32[np.ndarray, "n bins"]:
+    rows = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for done, row in enumerate(pool.map(lambda path: hu_histogram(read_slice_hu(path)), paths), start=1):
+            rows.append(row)
+            on_slice(done, len(paths))
+    return np.stack(rows)

@@ -1,0 +1,48 @@
+"""From a finished run to the bundle that it ships."""
+
+import json
+
+import pandas as pd
+
+from ich_seq.embeddings.extract import load_pca, open_current_cache
+from ich_seq.embeddings.stage import TRAINING_SPLITS
+from ich_seq.files import sha256_of
+from ich_seq.model.bundle import BundleInfo, TrainedOn, write_bundle
+from ich_seq.model.torch_backend import describe, pack_weights
+from ich_seq.sequence.train import load_lstm
+from ich_seq.slices.train import load_cnn
+from ich_seq.training.run import Run
+
+
+def assemble(run: Run, table: pd.DataFrame, description: str) -> BundleInfo:
+    """Writes the run's trained pipeline to `run.model` and returns its description.
+
+    Args:
+        run: with both stages trained and the PCA fitted.
+        table: the run's table of slices.
+        description: one sentence on the data that taught it, for every output of the model.
+
+    Raises:
+        DatasetError: a stage is not trained.
+        CacheError: the PCA is missing, or the cache is of other weights.
+        OutputError: the model folder cannot be written.
+    """
+    cnn, lstm = load_cnn(run.config, run.stage_one), load_lstm(run.config, run.stage_two)
+    pca = load_pca(open_current_cache(run.features, cnn))
+    taught = table[table["split"].isin(TRAINING_SPLITS)]
+    trained_on = TrainedOn(
+        dataset=str(table["dataset"].iloc[0]),
+        description=description,
+        patients=taught["patient_id"].nunique(),
+        scans=taught["series_instance_uid"].nunique(),
+        slices=len(taught),
+        table_sha256=sha256_of(run.table),
+    )
+    losses = {name: _best_loss(run, name) for name in ("stage_one", "stage_two")}
+    fields = describe(run.config, cnn, pca, trained_on, losses)
+    return write_bundle(run.model, fields, pack_weights(cnn, pca, lstm))
+
+
+def _best_loss(run: Run, stage: str) -> float:
+    lines = (run.folder / stage / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return min(json.loads(line)["validation"]["loss"] for line in lines)

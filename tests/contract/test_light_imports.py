@@ -1,0 +1,30 @@
+"""Commands that must answer at once load none of the heavy libraries; seen in sys.modules after a real run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "h5py"}
+PROBE = """
+import json, sys
+from ich_seq.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    print("\\n" + json.dumps({"code": end.code, "modules": sorted({name.split(".")[0] for name in sys.modules})}))
+"""
+
+
+def modules_after(*arguments: str, cwd: Path) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, cwd=cwd, check=True)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["code"] == 0, done.stdout + done.stderr
+    return set(answer["modules"])
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
+def test_help_and_version_load_no_heavy_library(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    assert not modules_after(*arguments, cwd=tmp_path) & (HEAVY | {"numpy", "pydicom", "pydantic"})

@@ -1,0 +1,92 @@
+"""Pretrained weights: local files, torchvision's place, and what is said where there are none."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from ich_seq.errors import WeightsError
+from ich_seq.slices.network import build_backbone
+from ich_seq.slices.weights import load_pretrained
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No network at all, and an empty folder for downloads."""
+    import socket
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def test_a_local_state_dict_fills_the_trunk_whatever_its_classifier(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    given = build_backbone("resnet18")
+    torch.save(given.state_dict(), tmp_path / "mine.pth")
+    torch.manual_seed(2)
+    trunk = build_backbone("resnet18")
+    trunk.fc = torch.nn.Identity()  # type: ignore[assignment]
+    assert load_pretrained(trunk, "resnet18", str(tmp_path / "mine.pth")) == "weights from mine.pth"
+    assert torch.equal(trunk.conv1.weight, given.conv1.weight)
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
+    torch.save(build_backbone("resnet18").state_dict(), tmp_path / "mine.pth")
+    with pytest.raises(WeightsError, match=r"mine\.pth: does not fit this network: lacks"):
+        load_pretrained(build_backbone("resnet50"), "resnet50", str(tmp_path / "mine.pth"))
+
+
+def test_a_pickle_that_is_no_state_dict_is_refused_and_not_run(tmp_path: Path) -> None:
+    import pickle
+
+    marker = tmp_path / "was_run"
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (marker,)  # type: ignore[return-value]
+
+    (tmp_path / "mine.pth").write_bytes(pickle.dumps(Hostile(), protocol=2))
+    with pytest.raises(WeightsError, match="not a state dict of plain tensors"):
+        load_pretrained(build_backbone("resnet18"), "resnet18", str(tmp_path / "mine.pth"))
+    assert not marker.exists()
+
+
+def test_a_missing_local_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="absent.pth: no such weights file"):
+        load_pretrained(build_backbone("resnet18"), "resnet18", str(tmp_path / "absent.pth"))
+
+
+def test_offline_one_error_names_the_file_and_where_to_put_it(offline: Path) -> None:
+    with pytest.raises(WeightsError, match=r"resnext101_32x8d-\w+\.pth.*put it at") as caught:
+        load_pretrained(torch.nn.Identity(), "resnext101_32x8d", "imagenet")
+    assert str(offline) in str(caught.value)
+
+
+def test_a_file_put_there_by_hand_is_used_if_its_hash_is_the_published_one(
+    offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real loader runs; only the address that it would fetch bears the hash of weights made here."""
+    from torchvision.models import ResNet18_Weights
+
+    given = build_backbone("resnet18")
+    offline.mkdir(parents=True)
+    torch.save(given.state_dict(), offline / "made.pth")
+    digest = hashlib.sha256((offline / "made.pth").read_bytes()).hexdigest()[:8]
+    (offline / "made.pth").rename(offline / f"resnet18-{digest}.pth")
+    weights = ResNet18_Weights.DEFAULT.value
+    monkeypatch.setitem(vars(weights), "url", f"https://example.invalid/resnet18-{digest}.pth")
+    trunk = build_backbone("resnet18")
+    assert "resnet18" in load_pretrained(trunk, "resnet18", "imagenet")
+    assert torch.equal(trunk.conv1.weight, given.conv1.weight)
+
+
+def test_a_damaged_download_is_refused(offline: Path) -> None:
+    offline.mkdir(parents=True)
+    (offline / "resnet18-f37072fd.pth").write_bytes(b"half a download")
+    with pytest.raises(WeightsError, match="is not the published one; remove the file"):
+        load_pretrained(build_backbone("resnet18"), "resnet18", "imagenet")

@@ -1,0 +1,132 @@
+"""The fit: best epoch, early stop, and a resume that cannot be told from a run without interruption."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ich_seq.errors import CheckpointError, ConfigError
+from ich_seq.training.compute import make_fabric, seed_for
+from ich_seq.training.loop import Fit, FitSettings, learning_rate_factor
+
+STEPS = 5
+
+
+@dataclass
+class Line:
+    """Fits y = 3 x through a layer with dropout, so that the seeds of the steps matter."""
+
+    network: nn.Module = field(default_factory=lambda: seeded_network())
+    fail_at: tuple[int, int] | None = None
+    validation_losses: tuple[float, ...] | None = None
+    epoch: int = 0
+
+    def steps_per_epoch(self) -> int:
+        return STEPS
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[Tensor]:
+        self.epoch = epoch
+        generator = torch.Generator().manual_seed(seed_for(epoch))
+        x = torch.randn(STEPS, 8, 1, generator=generator)
+        for step in range(first_step, STEPS):
+            if self.fail_at == (epoch, step):
+                raise KeyboardInterrupt
+            yield x[step]
+
+    def loss(self, batch: Tensor) -> Tensor:
+        return ((self.network(batch) - 3 * batch) ** 2).mean()
+
+    def validate(self) -> dict[str, Any]:
+        if self.validation_losses is not None:
+            return {"loss": self.validation_losses[self.epoch]}
+        x = torch.linspace(-1, 1, 9).unsqueeze(1)
+        return {"loss": float(((self.network(x) - 3 * x) ** 2).mean())}
+
+
+def seeded_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(1, 16), nn.Dropout(0.5), nn.Linear(16, 1))
+
+
+def settings(epochs: int = 4, patience: int = 10, rate: float = 0.01, checkpoint_every_s: float = 0.0) -> FitSettings:
+    return FitSettings(epochs, patience, rate, "cosine", 0.2, 0.01, 7, "fingerprint", checkpoint_every_s)
+
+
+def fit(task: Line, folder: Path, chosen: FitSettings | None = None) -> Fit:
+    return Fit(task, chosen or settings(), make_fabric("cpu", "fp32"), folder)
+
+
+def weights_of(each: Fit) -> list[Tensor]:
+    return [tensor.clone() for tensor in each.network.state_dict().values()]
+
+
+@pytest.mark.parametrize("moment", [(0, 0), (0, 3), (1, 0), (2, 4), (3, 1)])
+def test_an_interrupted_fit_continues_to_the_same_weights_and_log(tmp_path: Path, moment: tuple[int, int]) -> None:
+    whole = fit(Line(), tmp_path / "whole")
+    expected = whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        fit(Line(fail_at=moment), tmp_path / "cut").run()
+    resumed = fit(Line(), tmp_path / "cut")
+    found = resumed.run()
+    assert all(torch.equal(a, b) for a, b in zip(weights_of(whole), weights_of(resumed), strict=True))
+    for a, b in zip(expected.records, found.records, strict=True):
+        assert {**a, "train_seconds": 0} == {**b, "train_seconds": 0}
+
+
+def test_a_finished_fit_is_not_run_again(tmp_path: Path) -> None:
+    fit(Line(), tmp_path).run()
+    again = fit(Line(fail_at=(0, 0)), tmp_path)
+    assert again.finished()
+    assert again.run().best_epoch >= 0
+
+
+def test_the_best_epochs_weights_are_kept_not_the_last(tmp_path: Path) -> None:
+    each = fit(Line(validation_losses=(0.5, 0.3, 0.4, 0.6)), tmp_path / "a")
+    result = each.run()
+    assert (result.best_epoch, result.best_loss, result.stopped_early) == (1, 0.3, False)
+    # The same fit cut to two epochs of a constant schedule ends with the weights that were best.
+    best = torch.load(tmp_path / "a" / "best.pt", weights_only=True)["network"]
+    assert all(torch.equal(a, b) for a, b in zip(weights_of(each), best.values(), strict=True))
+
+
+def test_it_stops_when_the_loss_has_not_fallen_for_the_patience(tmp_path: Path) -> None:
+    result = fit(Line(validation_losses=(0.5, 0.3, 0.31, 0.32, 0.1)), tmp_path, settings(5, patience=2)).run()
+    assert result.stopped_early
+    assert len(result.records) == 4
+    assert result.best_epoch == 1
+
+
+def test_a_diverging_fit_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="validation loss became nan in epoch 1.*lower `learning_rate`"):
+        fit(Line(validation_losses=(float("nan"),)), tmp_path).run()
+
+
+def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:
+    fit(Line(), tmp_path).run()
+    other = FitSettings(4, 10, 0.01, "cosine", 0.2, 0.01, 7, "another", 0.0)
+    with pytest.raises(CheckpointError, match="made with another config or other data"):
+        fit(Line(), tmp_path, other).run()
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
+    fit(Line(), tmp_path).run()
+    (tmp_path / "last.pt").write_bytes((tmp_path / "last.pt").read_bytes()[:200])
+    with pytest.raises(CheckpointError, match=r"last\.pt: damaged checkpoint"):
+        fit(Line(), tmp_path).run()
+
+
+def test_the_cosine_rises_over_its_warm_up_and_falls_to_zero() -> None:
+    """10 steps of 100 rise linearly; half-way down the cosine is 1/2; at the end it is 0."""
+    factors = [learning_rate_factor(step, 100, "cosine", 0.1) for step in (0, 4, 9, 10, 55, 100)]
+    assert factors == pytest.approx([1 / 11, 5 / 11, 10 / 11, 1.0, 0.5, 0.0])
+    assert learning_rate_factor(50, 100, "constant", 0.5) == 1.0
+
+
+def test_seeds_of_different_steps_differ_and_repeat() -> None:
+    seeds = [seed_for(seed, epoch, step) for seed in range(3) for epoch in range(5) for step in range(20)]
+    assert len(set(seeds)) == len(seeds)
+    assert seed_for(1, 2, 3) == seed_for(1, 2, 3)
