@@ -37,6 +37,7 @@ HISTOGRAM_EDGES_HU = np.array(
 )
 """Bins of 4 HU where brain and blood lie (0 to 100 HU), wider ones elsewhere; each holds its lower edge."""
 
+_WORTH_THREADS = 50_000
 # Edges are whole numbers, so counting whole HU and adding them up costs a quarter of looking each pixel up.
 _LOWEST_HU, _HIGHEST_HU = int(HISTOGRAM_EDGES_HU[1]) - 1, int(HISTOGRAM_EDGES_HU[-2])
 _FIRST_OF_BIN = np.append(0, HISTOGRAM_EDGES_HU[1:-1].astype(int) - _LOWEST_HU)
@@ -117,6 +118,7 @@ def histogram_floor(
     A label of one class in training gets its prevalence.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     def fit_and_predict(truth: np.ndarray) -> np.ndarray:
         # Its own early stopping would hold out slices of patients that it also trains on.
@@ -129,7 +131,9 @@ def histogram_floor(
         )
         return model.fit(train_histogram, truth).predict_proba(histogram)[:, 1]
 
-    return _each_label(train_labels, len(histogram), fit_and_predict)
+    # Few slices gain nothing from threads, which wait in a busy loop for each other: 1 s became 28 s beside other work.
+    with threadpool_limits(1 if len(train_labels) < _WORTH_THREADS else None, user_api="openmp"):
+        return _each_label(train_labels, len(histogram), fit_and_predict)
 
 
 def hu_histogram(hu: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, " bins"]:
