@@ -1,0 +1,143 @@
+"""`ichseq score-study`: the scores of one or several head CTs, as files and as a summary to read at a glance."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ich_seq.cli import options
+from ich_seq.cli.summary import print_summary, slices_progress
+from ich_seq.errors import SomeStudiesFailedError
+from ich_seq.files import make_folder
+from ich_seq.report.write import write_study
+from ich_seq.study.score import Compute, FailedStudy, ScoredStudy, score_studies
+
+DEFAULT_OUT = Path("scores")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked for on the command line, beside what to score."""
+
+    out: Path | None
+    as_json: bool
+    quiet: bool
+
+
+@click.command("score-study")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of a model bundle; the demo's is runs/demo/model.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for result.json, slices.csv and report.html, and for a sub-folder each where there are several studies.  "
+    "[default: scores/ID, ID being a digest of the StudyInstanceUID]",
+)
+@click.option("--series", "series_uid", help="SeriesInstanceUID to score instead of the one that would be chosen.")
+@click.option("--allow-incomplete", is_flag=True, help="Score a series although too many slices are missing.")
+@options.device
+@options.jobs
+@options.as_json
+@options.quiet
+def score_study(
+    paths: tuple[Path, ...],
+    model: Path,
+    out: Path | None,
+    series_uid: str | None,
+    allow_incomplete: bool,
+    device: str,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Score a head CT: PATHS are folders, zips or DICOM files, which may hold several studies.
+
+    Writes result.json, slices.csv and report.html once a study is scored, never half. Research software, not for clinical use.
+    """
+    asked = _Asked(out, as_json, quiet)
+    with _output_folder(out or DEFAULT_OUT) as folder, slices_progress(silent=quiet or as_json) as on_slices:
+        outcomes = score_studies(
+            paths,
+            model,
+            series_uid=series_uid,
+            allow_incomplete=allow_incomplete,
+            compute=Compute(device, jobs),
+            on_slices=on_slices,
+        )
+        failed, scored = _write_all(outcomes, folder, asked)
+        _raise_failures(failed, scored)
+
+
+def study_folder_name(study_instance_uid: str) -> str:
+    """The name of a study's sub-folder: no identifier from a file becomes a path, so the first 12 hex digits of its SHA-256."""
+    return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:12]
+
+
+def _write_all(
+    outcomes: Iterator[ScoredStudy | FailedStudy], folder: Path, asked: _Asked
+) -> tuple[list[FailedStudy], int]:
+    """Writes each study as soon as it is known whether it is the only one; returns the failed ones and how many were scored."""
+    failed: list[FailedStudy] = []
+    scored = 0
+    several = asked.out is None
+    waiting = next(outcomes, None)
+    while waiting is not None:
+        outcome, waiting = waiting, next(outcomes, None)
+        several = several or waiting is not None
+        if isinstance(outcome, FailedStudy):
+            failed.append(outcome)
+            _say_failure(outcome, asked)
+            continue
+        place = folder / study_folder_name(outcome.result.study_instance_uid) if several else folder
+        result, page = write_study(outcome, place)
+        scored += 1
+        if asked.as_json:
+            click.echo(result.model_dump_json())
+        elif not asked.quiet:
+            print_summary(result, page)
+    return failed, scored
+
+
+def _say_failure(outcome: FailedStudy, asked: _Asked) -> None:
+    if asked.as_json:
+        fact = {
+            "study_instance_uid": outcome.study_instance_uid,
+            "error": outcome.error.message,
+            "exit_code": outcome.error.exit_code,
+        }
+        click.echo(json.dumps(fact))
+
+
+def _raise_failures(failed: list[FailedStudy], scored: int) -> None:
+    """A single study's own error; where there are several, one line each and the error that counts them."""
+    if not failed:
+        return
+    if len(failed) + scored == 1:
+        raise failed[0].error
+    for outcome in failed:
+        click.echo(f"study {study_folder_name(outcome.study_instance_uid)}: {outcome.error.message}", err=True)
+    raise SomeStudiesFailedError(f"{len(failed)} of {len(failed) + scored} studies were not scored; see above")
+
+
+@contextlib.contextmanager
+def _output_folder(folder: Path) -> Iterator[Path]:
+    """The folder, shown to be writable before anything is computed; if nothing comes of it, it is not left behind empty."""
+    made = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
+    make_folder(folder)
+    try:
+        yield folder
+    except BaseException:
+        if made is not None:
+            for path in [*sorted(made.rglob("*"), reverse=True), made]:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+        raise

@@ -1,0 +1,115 @@
+"""A StudyResult on the terminal: status, a bar for each label, what was noticed, where the report lies."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from ich_seq.labels import ANY, SUBTYPES
+from ich_seq.report.curves import shown
+from ich_seq.study.result import LabelScore, Reading, Status, StudyResult
+
+_BAR_CELLS = 16
+_STATUS = {
+    Status.COMPLETE: ("complete series", "bold blue"),
+    Status.WITH_WARNINGS: ("complete, with warnings", "bold yellow"),
+    Status.INCOMPLETE: ("INCOMPLETE: slices are missing", "bold white on red"),
+}
+_STYLES = {"refused": "red", "dropped": "red", "warning": "yellow", "note": "dim"}
+
+
+def print_summary(result: StudyResult, page: Path, console: Console | None = None) -> None:
+    """Prints what a radiologist wants to know first; `page` is the report's path."""
+    console = console or Console(highlight=False, soft_wrap=False)
+    words, style = _STATUS[result.status]
+    heading = Text.assemble((f" {words} ", style), f"   {_geometry(result)}")
+    console.print(
+        Panel(
+            Group(heading, "", _score_table(result), "", _remarks(result), _reading(result)),
+            title="Head CT: haemorrhage scores",
+            title_align="left",
+            border_style="dim",
+            padding=(1, 2),
+        )
+    )
+    console.print(f"Trained on: {escape(result.model.trained_on)}", style="bold")
+    console.print(result.notice, style="dim")
+    console.print(Text(f"Report: {page}"), soft_wrap=True)
+
+
+def _geometry(result: StudyResult) -> str:
+    series = result.series
+    apart = f", {series.spacing_mm:.1f} mm apart" if series.slices > 1 else ""
+    return f"{series.slices} slice{'s' if series.slices > 1 else ''}{apart}, gantry tilt {series.tilt_deg:.1f} degrees"
+
+
+def _score_table(result: StudyResult) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
+    table.add_column("\n0 to 1", no_wrap=True, min_width=_BAR_CELLS)
+    table.add_column("with the\nwhole scan", justify="right")
+    table.add_column("slice\nalone", justify="right")
+    table.add_column("\nhighest on")
+    for label in (ANY, *SUBTYPES):
+        score = result.label(label.name)
+        title = Text(label.title, "bold" if label is ANY else "")
+        if score.reading == Reading.INDETERMINATE.value:
+            title.append(f"\n  {score.reading}", "red")
+        place = f"slice {score.stage_two.slice_index + 1}, {score.stage_two.position_mm:.0f} mm"
+        table.add_row(
+            title,
+            _bar(score),
+            Text(shown(score.stage_two.probability), "bold"),
+            Text(shown(score.stage_one.probability), "dim"),
+            place,
+        )
+    return table
+
+
+def _bar(score: LabelScore) -> Text:
+    filled = round(score.stage_two.probability * _BAR_CELLS)
+    tick = min(int(score.stage_one.probability * _BAR_CELLS), _BAR_CELLS - 1)
+    bar = Text("█" * filled, "blue").append("░" * (_BAR_CELLS - filled), "dim")
+    bar.stylize("reverse bold", tick, tick + 1)
+    return bar
+
+
+def _remarks(result: StudyResult) -> Table:
+    """Findings and unused slices of the series, the gravest first."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for item in result.dropped:
+        if item.in_series:
+            table.add_row("not used", f"{item.count} x {item.reason} \\[{item.code}]", style=_STYLES["dropped"])
+    for severity in ("refused", "warning", "note"):
+        for item in result.findings:
+            if item.severity == severity:
+                kind = "incomplete" if severity == "refused" else severity
+                table.add_row(kind, f"{escape(item.message)} \\[{item.code}]", style=_STYLES[severity])
+    return table
+
+
+def _reading(result: StudyResult) -> Text:
+    if result.status is Status.INCOMPLETE:
+        return Text("A bleed may lie where slices are missing: whatever the score, nothing here reads absent.", "bold")
+    return Text("No threshold has been chosen: these are scores, not yes or no.", "dim")
+
+
+@contextlib.contextmanager
+def slices_progress(*, silent: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar of the slices read so far, where a person watches; call what it yields with done and total."""
+    console = Console(stderr=True)
+    if silent or not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("slices", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,48 @@
+"""A StudyResult as `result.json` and `slices.csv`."""
+
+import csv
+import io
+
+from ich_seq.labels import LABEL_NAMES
+from ich_seq.study.result import SliceScore, StudyResult
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def result_json(result: StudyResult) -> str:
+    """The whole result as indented JSON that fits the shipped schema."""
+    return result.model_dump_json(indent=2) + "\n"
+
+
+def slices_csv(result: StudyResult) -> str:
+    """One row a slice, feet to head: place, UID, position in mm, both stages' probabilities; the notice stands in every row.
+
+    A spreadsheet never sees a formula: text that starts like one is prefixed with an apostrophe. Source: OWASP, CSV injection.
+    """
+    stages = ("stage_one", "stage_two")
+    header = [
+        "slice",
+        "sop_instance_uid",
+        "position_mm",
+        *(f"{stage}_{name}" for stage in stages for name in LABEL_NAMES),
+    ]
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, lineterminator="\n")
+    writer.writerow([*header, "status", "notice"])
+    for score in result.slices:
+        writer.writerow([*_cells(score), result.status.value, "research software, not for clinical use"])
+    return sheet.getvalue()
+
+
+def inert_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula, on one line and without control characters."""
+    visible = "".join(character if character.isprintable() else " " for character in text)
+    return (
+        f"'{visible}" if text.startswith(_FORMULA_STARTS) or visible.lstrip().startswith(_FORMULA_STARTS) else visible
+    )
+
+
+def _cells(score: SliceScore) -> list[str]:
+    probabilities = (getattr(stage, name) for stage in (score.stage_one, score.stage_two) for name in LABEL_NAMES)
+    place = [str(score.index + 1), inert_cell(score.sop_instance_uid), f"{score.position_mm:.3f}"]
+    return [*place, *(format(probability, ".7g") for probability in probabilities)]

@@ -1,0 +1,132 @@
+"""A StudyResult as one HTML page that needs nothing else: no script, no font, no picture from elsewhere."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from ich_seq.labels import ANY, SUBTYPES
+from ich_seq.report.curves import all_curves, score_bar, shown
+from ich_seq.report.key_slices import KeyImage, KeySlice, choose_key_slices
+from ich_seq.study.result import LabelScore, Reading, SliceScore, Status, StudyResult
+
+_STATUS_WORDS = {
+    Status.COMPLETE: "✓ Complete series",
+    Status.WITH_WARNINGS: "! Complete, with warnings",
+    Status.INCOMPLETE: "⚠ Incomplete: slices are missing",
+}
+_READING_WORDS = {
+    Reading.NOT_THRESHOLDED.value: "Scores, not yes or no: no threshold has been chosen, and a low score does not rule out "
+    "haemorrhage.",
+    Reading.INDETERMINATE.value: "Slices are missing and a bleed may lie between those that are there: whatever the score, "
+    "nothing here reads absent.",
+}
+_KINDS = {"refused": "Scored although refused:", "dropped": "Not used:", "warning": "Warning:", "note": "Note:"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Noticed:
+    severity: str
+    kind: str
+    message: str
+    code: str
+    todo: str
+
+
+def render_study_page(result: StudyResult, images: Sequence[KeyImage] = ()) -> str:
+    """The page. `images` are drawn by `draw_key_images` for the slices that `choose_key_slices` names; others are left out.
+
+    Every text of the result is escaped; the page's own policy lets a browser load nothing and run nothing.
+    """
+    style = _package_text("study.css")
+    return _template().render(
+        result=result,
+        style=style,
+        style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        status_words=_STATUS_WORDS[result.status],
+        incomplete=result.status is Status.INCOMPLETE,
+        reading_words=_READING_WORDS.get(result.label(ANY.name).reading, ""),
+        rows=_score_rows(result),
+        noticed=_noticed(result),
+        curves=all_curves(result),
+        key_slices=_key_slices(result, images),
+        slices=[_slice_row(score) for score in result.slices],
+        shorts=[label.abbreviation for label in (ANY, *SUBTYPES)],
+        shown=shown,
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_package_text("study.html.j2"))
+
+
+def _package_text(name: str) -> str:
+    return (resources.files("ich_seq") / "report" / "templates" / name).read_text(encoding="utf-8")
+
+
+def _score_rows(result: StudyResult) -> list[dict[str, Any]]:
+    rows = []
+    for label in (ANY, *SUBTYPES):
+        score = result.label(label.name)
+        short = "" if label is ANY else label.abbreviation
+        rows.append({"title": label.title, "abbreviation": short, "score": score, "bar": score_bar(score)})
+    return rows
+
+
+def _noticed(result: StudyResult) -> list[_Noticed]:
+    """Findings and dropped slices of the scored series, the gravest first; files from elsewhere stand further down."""
+    dropped = [
+        _Noticed("dropped", _KINDS["dropped"], f"{item.count} × {item.reason}", item.code, "")
+        for item in result.dropped
+        if item.in_series
+    ]
+    found = [
+        _Noticed(item.severity, _KINDS[item.severity], item.message, item.code, _todo(item.what_to_do))
+        for item in result.findings
+    ]
+    order = list(_KINDS)
+    return sorted([*dropped, *found], key=lambda item: order.index(item.severity))
+
+
+def _todo(what_to_do: str) -> str:
+    return "" if what_to_do.startswith("Nothing") else what_to_do
+
+
+def _key_slices(result: StudyResult, images: Sequence[KeyImage]) -> list[dict[str, Any]]:
+    drawn = {image.index: image for image in images}
+    return [
+        {
+            "image": drawn[key.index],
+            "number": key.index + 1,
+            "position_mm": result.slices[key.index].position_mm,
+            "words": _words(key),
+        }
+        for key in choose_key_slices(result)
+        if key.index in drawn
+    ]
+
+
+def _words(key: KeySlice) -> str:
+    def one(score: LabelScore) -> str:
+        return f"{score.title.lower()} {shown(score.stage_two.probability)}"
+
+    return ", ".join(one(score) for score in key.labels)
+
+
+def _slice_row(score: SliceScore) -> dict[str, Any]:
+    labels = (ANY, *SUBTYPES)
+    values = [stage.of(label.name) for stage in (score.stage_two, score.stage_one) for label in labels]
+    cells = [{"text": shown(value), "heat": min(int(value * 10), 9)} for value in values]
+    return {
+        "number": score.index + 1,
+        "position_mm": score.position_mm,
+        "cells": cells,
+        "uid": score.sop_instance_uid,
+    }

@@ -1,0 +1,1 @@
+"""One patient: a study read, scored and put into a StudyResult."""

@@ -1,0 +1,224 @@
+"""From what reading and the model said to a StudyResult."""
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+from jaxtyping import Float32
+
+from ich_seq import __version__
+from ich_seq.dicom import Candidate, Code, Finding, Severity
+from ich_seq.errors import IncompleteSeriesError, ModelError
+from ich_seq.labels import LABEL_NAMES, LABELS, Label
+from ich_seq.model.bundle import BundleInfo
+from ich_seq.study.result import (
+    CandidateSummary,
+    Dropped,
+    FindingSummary,
+    Gap,
+    LabelScore,
+    ModelIdentity,
+    Peak,
+    Probabilities,
+    SeriesSummary,
+    SliceScore,
+    Status,
+    StudyResult,
+    reading_of,
+    status_of,
+)
+from ich_seq.volume import Volume
+
+_COMPUTED_WITH = ("numpy", "pydicom", "torch", "openvino")
+# Files that were never slices of the stack: leaving them out leaves no hole.
+_NEVER_SLICES = frozenset(
+    {
+        Code.D_NOT_DICOM,
+        Code.D_DICOMDIR,
+        Code.D_NOT_REGULAR,
+        Code.D_NESTED_ARCHIVE,
+        Code.D_NOT_CT_IMAGE,
+        Code.D_LOCALIZER,
+        Code.D_NOT_GRAYSCALE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanProbabilities:
+    """What both stages say of each slice, feet to head."""
+
+    stage_one: Float32[np.ndarray, "s l"]
+    stage_two: Float32[np.ndarray, "s l"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """Which model computed, and where."""
+
+    info: BundleInfo
+    device: str
+
+
+def assemble(
+    volume: Volume,
+    probabilities: ScanProbabilities,
+    use: ModelUse,
+    candidates: Sequence[Candidate],
+    dropped_elsewhere: Sequence[Finding],
+    timings_s: Mapping[str, float],
+) -> StudyResult:
+    """The result of one study; `volume` is settled and `probabilities` has one row for each of its slices.
+
+    Raises:
+        ModelError: a probability is not a finite number in [0, 1].
+    """
+    _refuse_non_numbers(probabilities)
+    in_series = [found for found in volume.findings if found.severity is Severity.DROPPED]
+    status = _status(volume, in_series)
+    slices = _slice_scores(volume, probabilities)
+    return StudyResult(
+        status=status,
+        study_instance_uid=volume.series.study_instance_uid,
+        series_instance_uid=volume.series.series_instance_uid,
+        input_sha256=volume.pixel_digest(),
+        model=_model_identity(use.info),
+        scan=tuple(_label_score(label, slices, status) for label in LABELS),
+        slices=slices,
+        series=_series_summary(volume),
+        candidates=tuple(_candidate(candidate) for candidate in candidates),
+        findings=tuple(_finding(found) for found in volume.findings if found.severity is not Severity.DROPPED),
+        dropped=(
+            *(_dropped(found, True) for found in in_series),
+            *(_dropped(found, False) for found in dropped_elsewhere),
+        ),
+        timings_s={phase: round(seconds, 4) for phase, seconds in timings_s.items()},
+        versions=_versions(use.device),
+    )
+
+
+def shortest_float(value: np.float32) -> float:
+    """The float64 with the fewest decimals that becomes this float32 again: exact, and short in JSON."""
+    return float(str(value))
+
+
+def _refuse_non_numbers(probabilities: ScanProbabilities) -> None:
+    for stage in (probabilities.stage_one, probabilities.stage_two):
+        # NaN fails both comparisons.
+        wrong = np.flatnonzero(~((stage >= 0) & (stage <= 1)).all(axis=1))
+        if wrong.size:
+            raise ModelError(f"the model gave no number for slice {int(wrong[0]) + 1}; its weights cannot be used")
+
+
+def _status(volume: Volume, dropped: Sequence[Finding]) -> Status:
+    holes = any(found.code not in _NEVER_SLICES for found in dropped)
+    refused = isinstance(volume.refusal, IncompleteSeriesError)
+    warnings = any(found.severity is Severity.WARNING for found in volume.findings)
+    return status_of(slices_missing=bool(volume.series.gaps) or refused or holes, warnings=warnings)
+
+
+def _slice_scores(volume: Volume, probabilities: ScanProbabilities) -> tuple[SliceScore, ...]:
+    lowest = volume.positions_mm[0]
+    return tuple(
+        SliceScore(
+            index=index,
+            sop_instance_uid=volume.sop_instance_uids[index],
+            position_mm=round(volume.positions_mm[index] - lowest, 4),
+            image_position_patient=_position(volume, index),
+            stage_one=_probabilities(probabilities.stage_one[index]),
+            stage_two=_probabilities(probabilities.stage_two[index]),
+        )
+        for index in range(len(volume))
+    )
+
+
+def _position(volume: Volume, index: int) -> tuple[float, float, float]:
+    position = volume.series.headers[index].image_position_patient
+    if position is None:
+        raise ValueError(f"slice {index} has no ImagePositionPatient, so it cannot be part of a volume")
+    return position[0], position[1], position[2]
+
+
+def _probabilities(row: Float32[np.ndarray, " l"]) -> Probabilities:
+    return Probabilities(**{name: shortest_float(value) for name, value in zip(LABEL_NAMES, row, strict=True)})
+
+
+def _label_score(label: Label, slices: Sequence[SliceScore], status: Status) -> LabelScore:
+    return LabelScore.model_validate(
+        {
+            "label": label.name,
+            "title": label.title,
+            "stage_one": _peak(label.name, slices, "stage_one"),
+            "stage_two": _peak(label.name, slices, "stage_two"),
+            "reading": reading_of(status),
+        }
+    )
+
+
+def _peak(label: str, slices: Sequence[SliceScore], stage: str) -> Peak:
+    highest = max(slices, key=lambda score: getattr(score, stage).of(label))
+    return Peak(
+        probability=getattr(highest, stage).of(label),
+        slice_index=highest.index,
+        position_mm=highest.position_mm,
+        sop_instance_uid=highest.sop_instance_uid,
+    )
+
+
+def _series_summary(volume: Volume) -> SeriesSummary:
+    series = volume.series
+    return SeriesSummary(
+        slices=len(volume),
+        rows=series.headers[0].rows,
+        columns=series.headers[0].columns,
+        spacing_mm=round(series.spacing_mm, 4),
+        coverage_mm=round(series.coverage_mm, 4),
+        tilt_deg=round(series.tilt_deg, 2),
+        gaps=tuple(Gap(after_mm=round(after, 4), gap_mm=round(gap, 4)) for after, gap in series.gaps),
+    )
+
+
+def _candidate(candidate: Candidate) -> CandidateSummary:
+    return CandidateSummary(
+        series_instance_uid=candidate.series_instance_uid,
+        slices=candidate.slices,
+        chosen=candidate.chosen,
+        reason=candidate.reason,
+    )
+
+
+def _finding(found: Finding) -> FindingSummary:
+    return FindingSummary.model_validate(
+        {
+            "code": found.code.value,
+            "severity": found.severity.name.lower(),
+            "message": found.message,
+            "what_to_do": found.code.remedy,
+            "count": found.count,
+        }
+    )
+
+
+def _dropped(found: Finding, in_series: bool) -> Dropped:
+    return Dropped(code=found.code.value, reason=found.message, count=found.count, in_series=in_series)
+
+
+def _model_identity(info: BundleInfo) -> ModelIdentity:
+    return ModelIdentity(
+        name=info.name,
+        digest=info.digest(),
+        trained_on=info.trained_on.description,
+        backbone=info.cnn.backbone,
+        input_size=info.preprocess.size,
+        windows=tuple((window.level, window.width) for window in info.preprocess.windows),
+        calibrated=info.calibration is not None,
+        thresholded=info.thresholds is not None,
+    )
+
+
+def _versions(device: str) -> dict[str, str]:
+    used = {name: metadata.version(name) for name in _COMPUTED_WITH if name in sys.modules}
+    return {"ichseq": __version__, "python": platform.python_version(), **used, "device": device}

@@ -1,0 +1,239 @@
+"""Scores studies: files to series, slices through stage one as they are read, the scan through stage two."""
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
+
+from ich_seq.dicom import Finding, Inventory, StudyCandidates, read_study_files
+from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError, UsageError
+from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
+from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
+from ich_seq.study.result import StudyResult
+from ich_seq.volume import Slice, Volume
+
+CHUNK_SLICES = 8
+"""Slices that go through stage one at once: fixed, so that the numbers and the memory do not depend on the scan's length."""
+
+
+@runtime_checkable
+class StudyModel(Protocol):
+    """What scoring needs of a model; `TorchModel` is one."""
+
+    info: BundleInfo
+    device: str
+
+    def read_slices(self, slices_hu: Sequence[Slice]) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"]]:
+        """Stage one on slices in HU: probabilities, and what stage two reads beside them."""
+        ...
+
+    def refine(
+        self, reduced: Float32[np.ndarray, "s k"], prob: Float32[np.ndarray, "s l"]
+    ) -> Float32[np.ndarray, "s l"]:
+        """Stage two on one scan, feet to head: refined probabilities."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Where to compute: `device` is auto, cpu, cuda or cuda:N; `jobs` are threads, 0 for all cores."""
+
+    device: str = "auto"
+    jobs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredStudy:
+    """A result and the scan that it speaks of, whose slices can still be read."""
+
+    result: StudyResult
+    volume: Volume
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStudy:
+    """A study that was not scored, and why."""
+
+    study_instance_uid: str
+    error: IchSeqError
+
+
+def score_study(
+    path: str | Path | Sequence[str | Path],
+    model: str | Path | StudyModel,
+    *,
+    series_uid: str | None = None,
+    allow_incomplete: bool = False,
+    device: str = "auto",
+) -> StudyResult:
+    """The scores of the one study in a folder, a zip, a file, or a list of them.
+
+    Args:
+        path: what to score; file names and order do not matter.
+        model: the folder of a model bundle, or a model that is loaded already.
+        series_uid: SeriesInstanceUID to score; None chooses the axial soft-tissue head series.
+        allow_incomplete: score a series although too many slices are missing; its status then says so.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        InputRefusedError: nothing that can be scored, or several studies (see `score_studies`).
+        ModelError: the bundle cannot be used.
+        UsageError: no such device.
+    """
+    paths = [path] if isinstance(path, str | Path) else path
+    scoring = _Scoring(model, allow_incomplete, Compute(device))
+    inventory = scoring.read(paths, series_uid)
+    if len(inventory.studies) > 1:
+        raise InputRefusedError(
+            f"{len(inventory.studies)} studies; give one, name one of its series, or use score_studies"
+        )
+    outcome = scoring.outcome(inventory.studies[0], inventory.dropped)
+    if isinstance(outcome, FailedStudy):
+        raise outcome.error
+    return outcome.result
+
+
+def score_studies(
+    paths: Sequence[str | Path],
+    model: str | Path | StudyModel,
+    *,
+    series_uid: str | None = None,
+    allow_incomplete: bool = False,
+    compute: Compute = Compute(),
+    on_slices: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[ScoredStudy | FailedStudy]:
+    """Each study in what was given, scored or with the reason why not, in order of StudyInstanceUID.
+
+    The model is loaded when the first study is to be scored, and once. `on_slices` hears how many slices of the current study have
+    been read. Other arguments as `score_study`.
+
+    Raises:
+        InputRefusedError: nothing that can be scored in any study.
+        ModelError: the bundle cannot be used.
+        UsageError: no such device.
+    """
+    scoring = _Scoring(model, allow_incomplete, compute, on_slices)
+    inventory = scoring.read(paths, series_uid)
+    for study in inventory.studies:
+        yield scoring.outcome(study, inventory.dropped)
+
+
+def load_model(folder: Path, compute: Compute = Compute()) -> StudyModel:
+    """A bundle, checked and ready to compute; this is where torch is imported.
+
+    Raises:
+        BundleError: damaged, changed, or not a bundle.
+        UsageError: no such device.
+    """
+    from ich_seq.model.torch_backend import TorchModel
+    from ich_seq.training.compute import resolve_device, set_threads
+
+    try:
+        device = resolve_device(compute.device)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    set_threads(compute.jobs)
+    return TorchModel(read_bundle(folder), device)
+
+
+class _Scoring:
+    """Studies through both stages, with one model that is loaded when it is first needed."""
+
+    def __init__(
+        self,
+        model: str | Path | StudyModel,
+        allow_incomplete: bool,
+        compute: Compute,
+        on_slices: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self._model = model
+        self._allow_incomplete = allow_incomplete
+        self._compute = compute
+        self._on_slices = on_slices
+        self._read_headers_s = 0.0
+        if not isinstance(model, StudyModel):
+            read_info(Path(model))
+
+    def read(self, paths: Sequence[str | Path], series_uid: str | None) -> Inventory:
+        """The studies that there are; raises as `read_study_files`."""
+        started = time.perf_counter()
+        inventory = read_study_files([Path(path) for path in paths], series_uid)
+        self._read_headers_s = time.perf_counter() - started
+        return inventory
+
+    def outcome(self, study: StudyCandidates, dropped: Sequence[Finding]) -> ScoredStudy | FailedStudy:
+        """One study scored, or why it is not; a bundle that cannot be used raises, since no study can be scored with it."""
+        seconds = {"read_headers": self._read_headers_s, "load_model": 0.0, "read_pixels": 0.0, "stage_one": 0.0}
+        try:
+            volume = self._volume_to_score(study)
+        except IchSeqError as error:
+            return FailedStudy(study.study_instance_uid, error)
+        with _timed(seconds, "load_model"):
+            model = self._loaded()
+        try:
+            probabilities, settled = self._both_stages(model, volume, seconds)
+            use = ModelUse(model.info, model.device)
+            result = assemble(settled, probabilities, use, study.candidates, dropped, seconds)
+        except IchSeqError as error:
+            return FailedStudy(study.study_instance_uid, error)
+        return ScoredStudy(result, settled)
+
+    def _loaded(self) -> StudyModel:
+        if not isinstance(self._model, StudyModel):
+            self._model = load_model(Path(self._model), self._compute)
+        return self._model
+
+    def _volume_to_score(self, study: StudyCandidates) -> Volume:
+        self._refuse(study.refusal)
+        if study.chosen is None:
+            raise ValueError(f"study {study.study_instance_uid} has neither a chosen series nor a refusal")
+        return Volume(study.chosen)
+
+    def _refuse(self, refusal: IchSeqError | None) -> None:
+        if refusal is not None and not (self._allow_incomplete and isinstance(refusal, IncompleteSeriesError)):
+            raise refusal
+
+    def _both_stages(
+        self, model: StudyModel, volume: Volume, seconds: dict[str, float]
+    ) -> tuple[ScanProbabilities, Volume]:
+        prob, reduced = [], []
+        for chunk in self._chunks(volume, seconds):
+            with _timed(seconds, "stage_one"):
+                chunk_prob, chunk_reduced = model.read_slices(chunk)
+            prob.append(chunk_prob)
+            reduced.append(chunk_reduced)
+        settled = volume.settled()
+        self._refuse(settled.refusal)
+        stage_one = np.concatenate(prob)
+        with _timed(seconds, "stage_two"):
+            stage_two = model.refine(np.concatenate(reduced), stage_one)
+        return ScanProbabilities(stage_one, stage_two), settled
+
+    def _chunks(self, volume: Volume, seconds: dict[str, float]) -> Iterator[list[Slice]]:
+        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`."""
+        slices = volume.read()
+        while True:
+            chunk: list[Slice] = []
+            with _timed(seconds, "read_pixels"):
+                for index, hu in itertools.islice(slices, CHUNK_SLICES):
+                    chunk.append(hu)
+                    self._on_slices(index + 1, len(volume))
+            if not chunk:
+                return
+            yield chunk
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Adds the seconds that the block takes to a phase."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - started
