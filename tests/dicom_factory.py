@@ -138,7 +138,13 @@ def make_multiframe(path: Path, slices: int = 6) -> Path:
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
     dataset.NumberOfFrames = slices
     dataset.PixelData = b"".join(one.PixelData for one in single)
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+    for keyword in (
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "RescaleSlope",
+        "RescaleIntercept",
+    ):
         delattr(dataset, keyword)
     dataset.SharedFunctionalGroupsSequence = [_shared_groups(single[0])]
     dataset.PerFrameFunctionalGroupsSequence = [_frame_groups(one) for one in single]
@@ -171,7 +177,14 @@ def _only(one: Dataset, *keywords: str) -> Dataset:
 
 def as_rsna(dataset: Dataset, index: int) -> None:
     """The header as RSNA's files have it: `ID_` identifiers and no SOPClassUID, InstanceNumber or SliceThickness."""
-    for keyword in ("SOPClassUID", "InstanceNumber", "SliceThickness", "AcquisitionNumber", "ImageType", "FrameOfReferenceUID"):
+    for keyword in (
+        "SOPClassUID",
+        "InstanceNumber",
+        "SliceThickness",
+        "AcquisitionNumber",
+        "ImageType",
+        "FrameOfReferenceUID",
+    ):
         delattr(dataset, keyword)
     dataset.SOPInstanceUID = f"ID_{index:09x}"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "ID_1f6d1e8aeb", "ID_4d28912ba6"

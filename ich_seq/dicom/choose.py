@@ -74,7 +74,8 @@ def choose_series(all_series: Sequence[Series], series_uid: str | None = None) -
     """The series of one study to score: axial, without contrast, original, soft kernel, 100 mm or more, 2.5 to 6 mm
     apart, complete.
 
-    The criteria apply in this order, then the number of slices; between equals the SeriesInstanceUID that sorts first is taken, with
+    A series that is refused comes after any that is not, an incomplete one in between; then the criteria apply in this
+    order, then the number of slices; between equals the SeriesInstanceUID that sorts first is taken, with
     W-SERIES-AMBIGUOUS. `series_uid` overrides all of them.
 
     Raises:
@@ -130,7 +131,7 @@ def _refusal(best: Series, ordered: Sequence[Series]) -> IchSeqError | None:
 
 def _merit(series: Series) -> _Merit:
     usable = _usable(series)
-    readable = (1, "readable") if usable else (0, str(getattr(series.refusal, "message", series.refusal)))
+    readable = (2, "readable") if series.refusal is None else (int(usable), str(series.refusal))
     headers = series.headers
     if not headers:
         nothing = (0, "no slice left")
@@ -159,7 +160,7 @@ def _values(merit: _Merit) -> tuple[int, ...]:
 
 def _reason_chosen(series: Series, merit: _Merit, count: int, series_uid: str | None) -> str:
     if not _usable(series):
-        return merit.readable[1]
+        return str(series.refusal)
     start = "asked for" if series_uid else "the only CT series" if count == 1 else "the best of the CT series"
     return f"{start}: axial, " + ", ".join(words for _, words in merit.ranked()[1:])
 

@@ -120,4 +120,3 @@ class Code(Enum):
     N_HIGH_BITS = ("N-HIGH-BITS", "Bits above BitsStored were masked.", "Nothing.")
     N_MONOCHROME1 = ("N-MONOCHROME1", "MONOCHROME1: HU are not inverted.", "Nothing.")
     N_LOSSY = ("N-LOSSY", "The pixels were compressed with loss.", "Nothing.")
-    N_THIN_SERIES = ("N-THIN-SERIES", "Thin slices.", "Nothing.")

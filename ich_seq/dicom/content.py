@@ -18,7 +18,8 @@ _SHARP = re.compile(r"BONE|EDGE|LUNG|SHARP|ULTRA|INNEREAR|^(Y[A-E]|[DEL])$")
 _SIEMENS = re.compile(r"[HBJTUQ][A-Z]?(\d{2})[A-Z]?")
 _TOSHIBA = re.compile(r"FC(\d{2})")
 _BEFORE_CONTRAST = re.compile(r"\b(PRE|NON|NO|WITHOUT|W/O|WO|UNENHANCED|NATIVE|OHNE|SANS)\b")
-_CONTRAST = re.compile(r"\b(CTA|ANGIO\w*|CONTRAST|POST|VENO\w*|ARTERIAL|VENOUS|CE|C\+)(?:\b|(?<=\+))")
+_WITH_BOTH = re.compile(r"(\bAND|&|\+)\s*W(ITH)?\b")
+_CONTRAST = re.compile(r"\b(CTA|CTV|CECT|ANGIO\w*|CONTRAST|VENOGRA\w*|ARTERIAL|VENOUS)\b|\bC\+|\+C\b")
 _OTHER_BODY = re.compile(
     r"\b(CHEST|THORAX|ABDOMEN|PELVIS|LUNG|HEART|CARDIAC|LIVER|KIDNEY|KNEE|HIP|FOOT|HAND|SHOULDER|LSPINE|TSPINE)\b"
 )
@@ -44,7 +45,7 @@ def is_sharp_kernel(kernel: str) -> bool:
 def has_contrast(header: SliceHeader) -> bool:
     """Whether ContrastBolusAgent or SeriesDescription says that contrast was given ("pre contrast" says the opposite)."""
     description = header.series_description.upper().replace("_", " ")
-    if _BEFORE_CONTRAST.search(description):
+    if _BEFORE_CONTRAST.search(description) and not _WITH_BOTH.search(description):
         return False
     return header.contrast_bolus_agent or _CONTRAST.search(description) is not None
 

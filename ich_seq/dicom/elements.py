@@ -8,6 +8,7 @@ import io
 import logging
 import math
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,10 +22,12 @@ from ich_seq.dicom.codes import Code
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.sources import Source, is_archive
 from ich_seq.dicom.syntaxes import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from ich_seq.errors import ArchiveError
 
 PIXEL_DATA = 0x7FE00010
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _PYDICOM_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils")
+_ONE_AT_A_TIME = threading.RLock()
 _LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _PIXEL_GROUP = 0x7FE00000
 
@@ -39,16 +42,35 @@ class FileFaultError(Exception):
 
 
 @contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Nothing that pydicom warns or logs gets out: it quotes the values of headers."""
+def file_boundary(what: str = "") -> Iterator[None]:
+    """Whatever a parser or a decoder raises inside becomes D-UNREADABLE with the type of the error, and `what`, only.
+
+    Nothing that pydicom warns or logs gets out either: it quotes the values of headers. Filters of warnings belong to the
+    whole process, so one thread at a time is let in.
+
+    Raises:
+        FileFaultError: D-UNREADABLE, or as raised inside.
+        ArchiveError: as raised inside.
+    """
+    try:
+        with _ONE_AT_A_TIME, _silent_loggers(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (FileFaultError, ArchiveError):
+        raise
+    except Exception as error:
+        detail = f"{what}: {type(error).__name__}" if what else type(error).__name__
+        raise FileFaultError(Code.D_UNREADABLE, detail) from error
+
+
+@contextmanager
+def _silent_loggers() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in _PYDICOM_LOGGERS]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:
         logger.disabled = True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled
@@ -166,16 +188,18 @@ def _after_meta(stream: io.BufferedIOBase) -> Body:
 def read_elements(body: Body, tags: list[int]) -> Elements:
     """The wanted top-level elements before the pixel data, and where the pixel data lie.
 
-    Raises whatever pydicom raises on a malformed data set; the caller stands at the file boundary.
+    Raises:
+        FileFaultError: a malformed data set.
     """
     values: dict[int, bytes] = {}
     stream = body.stream
     generator = data_element_generator(
         cast(BinaryIO, stream), body.implicit, body.little_endian, stop_when=_at_pixels, specific_tags=list(tags)
     )
-    for element in generator:
-        value = element.value
-        values[int(element.tag)] = value if isinstance(value, bytes) else b""
+    with file_boundary():
+        for element in generator:
+            value = element.value
+            values[int(element.tag)] = value if isinstance(value, bytes) else b""
     after = stream.tell()
     end = stream.seek(0, io.SEEK_END)
     stream.seek(after)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from ich_seq.dicom.codes import Code
-from ich_seq.dicom.elements import FileFaultError, quiet_pydicom
+from ich_seq.dicom.elements import FileFaultError, file_boundary
 from ich_seq.dicom.header import SliceHeader
 
 _Numbers = tuple[float, ...] | None
@@ -43,48 +43,43 @@ def _functional_groups(header: SliceHeader) -> tuple[Any, list[Any]] | None:
     """The shared functional groups (or None) and those of each frame; None where the file has none."""
     import pydicom
 
-    try:
-        with quiet_pydicom(), header.source.open() as stream:
-            dataset = pydicom.dcmread(cast(BinaryIO, stream), stop_before_pixels=True, force=True)
-            shared = dataset.get("SharedFunctionalGroupsSequence")
-            per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
-            if per_frame is None:
-                return None
-            return (shared[0] if shared else None), list(per_frame)
-    except Exception as error:  # the file boundary: pydicom raises many types on malformed files
-        raise FileFaultError(Code.D_UNREADABLE, type(error).__name__) from error
+    with file_boundary(), header.source.open() as stream:
+        dataset = pydicom.dcmread(cast(BinaryIO, stream), stop_before_pixels=True, force=True)
+        shared = dataset.get("SharedFunctionalGroupsSequence")
+        per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
+        if per_frame is None:
+            return None
+        return (shared[0] if shared else None), list(per_frame)
 
 
 def _frame_header(header: SliceHeader, index: int, own: Any, shared: Any) -> SliceHeader:
-    """The header of one frame; its own functional groups come before the shared ones."""
+    """The header of one frame: its own functional groups come before the shared ones, those before the top level."""
 
-    def numbers(group: str, keyword: str) -> _Numbers:
-        with quiet_pydicom():
+    def value(group: str, keyword: str) -> Any:
+        with file_boundary():
             for holder in (own, shared):
                 items = holder.get(group) if holder is not None else None
                 if items and items[0].get(keyword) is not None:
-                    return _as_numbers(items[0].get(keyword))
+                    return items[0].get(keyword)
         return None
 
-    def text(group: str, keyword: str) -> str:
-        with quiet_pydicom():
-            for holder in (own, shared):
-                items = holder.get(group) if holder is not None else None
-                if items and items[0].get(keyword) is not None:
-                    return str(items[0].get(keyword)).strip().upper()
-        return ""
+    def numbers(group: str, keyword: str, top: _Numbers) -> _Numbers:
+        found = value(group, keyword)
+        return top if found is None else _as_numbers(found)
 
-    thickness = numbers("PixelMeasuresSequence", "SliceThickness")
+    thickness = numbers("PixelMeasuresSequence", "SliceThickness", None)
+    position, orientation = header.image_position_patient, header.image_orientation_patient
+    rescale_type = value("PixelValueTransformationSequence", "RescaleType")
     return replace(
         header,
         pixels=replace(header.pixels, frame=index),
-        image_position_patient=numbers("PlanePositionSequence", "ImagePositionPatient"),
-        image_orientation_patient=numbers("PlaneOrientationSequence", "ImageOrientationPatient"),
-        pixel_spacing_mm=numbers("PixelMeasuresSequence", "PixelSpacing"),
+        image_position_patient=numbers("PlanePositionSequence", "ImagePositionPatient", position),
+        image_orientation_patient=numbers("PlaneOrientationSequence", "ImageOrientationPatient", orientation),
+        pixel_spacing_mm=numbers("PixelMeasuresSequence", "PixelSpacing", header.pixel_spacing_mm),
         slice_thickness_mm=thickness[0] if thickness and math.isfinite(thickness[0]) and thickness[0] > 0 else None,
-        rescale_slope=numbers("PixelValueTransformationSequence", "RescaleSlope"),
-        rescale_intercept=numbers("PixelValueTransformationSequence", "RescaleIntercept"),
-        rescale_type=text("PixelValueTransformationSequence", "RescaleType"),
+        rescale_slope=numbers("PixelValueTransformationSequence", "RescaleSlope", header.rescale_slope),
+        rescale_intercept=numbers("PixelValueTransformationSequence", "RescaleIntercept", header.rescale_intercept),
+        rescale_type=header.rescale_type if rescale_type is None else str(rescale_type).strip().upper(),
         instance_number=None,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ich_seq.dicom.codes import Code
-from ich_seq.dicom.elements import Body, Elements, FileFaultError, open_body, quiet_pydicom, read_elements
+from ich_seq.dicom.elements import Body, Elements, FileFaultError, open_body, read_elements
 from ich_seq.dicom.sources import FileSource, Source
 from ich_seq.dicom.syntaxes import DEFLATED
 from ich_seq.errors import PixelsUnreadableError
@@ -16,6 +16,7 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
+_NO_AGENT = ("", "0", "NO", "NONE", "NIL", "N", "N/A", "NO CONTRAST")
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _TAGS = {
     "image_type": 0x00080008,
@@ -172,7 +173,7 @@ def file_error(name: str, fault: FileFaultError) -> PixelsUnreadableError:
 
 
 def parse_header(source: Source) -> SliceHeader:
-    """The header of one file; the one place where any exception of the parser becomes a code.
+    """The header of one file.
 
     Raises:
         FileFaultError: not DICOM, a DICOMDIR, or anything that the parser cannot read.
@@ -195,11 +196,10 @@ def open_elements(source: Source) -> tuple[Body, Elements]:
         body.stream.close()
         raise FileFaultError(Code.D_DICOMDIR)
     try:
-        with quiet_pydicom():
-            return body, read_elements(body, _WANTED)
-    except Exception as error:  # the file boundary: pydicom raises many types on malformed files
+        return body, read_elements(body, _WANTED)
+    except FileFaultError:
         body.stream.close()
-        raise FileFaultError(Code.D_UNREADABLE, type(error).__name__) from error
+        raise
 
 
 def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader:
@@ -222,7 +222,7 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
         series_description=text(_TAGS["series_description"]) or "",
         body_part_examined=(text(_TAGS["body_part_examined"]) or "").upper(),
         convolution_kernel=kernel[0] if kernel else "",
-        contrast_bolus_agent=text(_TAGS["contrast_bolus_agent"]) is not None,
+        contrast_bolus_agent=(text(_TAGS["contrast_bolus_agent"]) or "").upper() not in _NO_AGENT,
         acquisition_number=elements.integer(_TAGS["acquisition_number"]),
         acquisition_time=text(_TAGS["acquisition_time"]) or "",
         content_time=text(_TAGS["content_time"]) or "",

@@ -103,7 +103,7 @@ def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
         *content_findings(headers),
         *_geometry_findings(headers, normal, tilt, in_plane),
         *_extent_findings(positions, spacing),
-        *_spacing_findings(spacing),
+        *_spacing_findings(spacing, positions[0]),
     ]
     return Series(
         headers=tuple(headers),
@@ -148,7 +148,7 @@ def _spacing(headers: Sequence[SliceHeader]) -> Spacing:
 def _incomplete_error(spacing: Spacing) -> IncompleteSeriesError:
     """The widest gap where it is too wide, else the share of slices that is missing."""
     widest = max(spacing.gaps, key=lambda gap: gap.gap_mm)
-    advice = "export the series again, or allow incomplete series"
+    advice = "export the series again, or allow incomplete series (--allow-incomplete)"
     if widest.gap_mm > LIMITS.gap_mm:
         what = f"gap of {widest.gap_mm:.1f} mm after {widest.after_mm:.1f} mm; at most {LIMITS.gap_mm:.1f} mm may be missing"
     else:
@@ -167,13 +167,15 @@ def _incomplete_error(spacing: Spacing) -> IncompleteSeriesError:
     )
 
 
-def _spacing_findings(spacing: Spacing) -> list[Finding]:
+def _spacing_findings(spacing: Spacing, first_mm: float) -> list[Finding]:
     found = []
     if spacing.refused:
         found.append(finding(Code.E_INCOMPLETE, f"{spacing.missing_share:.0%} of the slices"))
     if spacing.gaps:
         found.append(
-            finding(Code.W_SLICE_GAP, _gap_text(spacing.gaps), positions_mm=[g.after_mm for g in spacing.gaps])
+            finding(
+                Code.W_SLICE_GAP, _gap_text(spacing.gaps), positions_mm=[first_mm + g.after_mm for g in spacing.gaps]
+            )
         )
     if spacing.variable:
         found.append(finding(Code.N_VARIABLE_SPACING))

@@ -56,6 +56,7 @@ class Archive:
     """
 
     path: Path
+    _last: tuple[int, bytes] | None = field(default=None, repr=False, compare=False)
     _handle: zipfile.ZipFile | None = field(default=None, repr=False, compare=False)
     _owner_pid: int = field(default=0, repr=False, compare=False)
 
@@ -90,11 +91,14 @@ class Archive:
         return infos
 
     def read(self, index: int) -> bytes:
-        """All bytes of the member at `index` of the central directory."""
+        """All bytes of the member at `index` of the central directory; the last member is kept, for its next frame."""
+        if self._last is not None and self._last[0] == index:
+            return self._last[1]
         zipped = self.handle()
         try:
             with zipped.open(zipped.infolist()[index]) as member:
-                return member.read()
+                self._last = index, member.read()
+                return self._last[1]
         except _BROKEN_ZIP as error:
             raise _archive_error(Code.E_ZIP_DAMAGED, self.path.name) from error
 
@@ -135,7 +139,7 @@ def list_sources(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[Sour
             yield from _list_folder(path, "", dropped)
         elif not path.exists():
             raise NoDicomError(f"{path}: no such file or folder; check the path")
-        elif _starts_like_archive(path):
+        elif path.suffix.lower() == ".zip" or _starts_like_archive(path):
             yield from _list_archive(path, dropped)
         elif path.is_file():
             yield FileSource(path, path.name, follow=True)

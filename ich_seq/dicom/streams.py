@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from ich_seq.dicom.codes import Code
-from ich_seq.dicom.elements import FileFaultError, quiet_pydicom
+from ich_seq.dicom.elements import FileFaultError, file_boundary
 from ich_seq.dicom.header import PixelLayout
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES, TransferSyntax
 
@@ -28,15 +28,10 @@ def decode_frame(encapsulated: bytes, layout: PixelLayout) -> Int32[np.ndarray, 
     Source: DICOM PS3.5 annex A.4; JPEG: ITU-T T.81 annex B; JPEG-LS: T.87 annex C; JPEG 2000: T.800 annex A.
     """
     syntax = TRANSFER_SYNTAXES[layout.transfer_syntax_uid]
-    try:
-        with quiet_pydicom():
-            frame = _frame(encapsulated, layout)
-            check_stream(frame, syntax, layout)
-            return _decode(frame, syntax, layout)
-    except FileFaultError:
-        raise
-    except Exception as error:  # the file boundary: decoders raise many types on damaged streams
-        raise FileFaultError(Code.D_UNREADABLE, f"{syntax.name}: {type(error).__name__}") from error
+    with file_boundary(syntax.name):
+        frame = _frame(encapsulated, layout)
+        check_stream(frame, syntax, layout)
+        return _decode(frame, syntax, layout)
 
 
 def check_stream(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> None:

@@ -211,7 +211,9 @@ def test_12_bit_dct_is_outside_the_decoders_and_says_so(real_data, name):
     assert caught.value.code == "D-TRANSFER-SYNTAX"
 
 
-@pytest.mark.parametrize("name", ["693_J2KR.dcm", "CT1_J2KR", "CT2_J2KR", "D_CLUNIE_CT1_RLE_FRAGS.dcm", "CT_Explicit_Little.dcm"])
+@pytest.mark.parametrize(
+    "name", ["693_J2KR.dcm", "CT1_J2KR", "CT2_J2KR", "D_CLUNIE_CT1_RLE_FRAGS.dcm", "CT_Explicit_Little.dcm"]
+)
 def test_real_compressed_slices_equal_pydicoms_decoding_outside_padding(real_data, name):
     path = real_data / "compressed" / name
     hu, reference = read_slice_hu(path), stored_hu(path)

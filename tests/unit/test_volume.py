@@ -47,7 +47,9 @@ def test_affine_of_a_tilted_stack_is_a_shear(tmp_path):
     make_series(tmp_path, 6, tilt_deg=20.0)
     affine = volume_of(tmp_path).affine
     np.testing.assert_allclose(affine[:3, 2], [0, 0, 5 / np.cos(np.radians(20))], atol=1e-6)  # cosines have 9 digits
-    np.testing.assert_allclose(affine[:3, 1], [0, 0.5 * np.cos(np.radians(20)), -0.5 * np.sin(np.radians(20))], atol=1e-6)
+    np.testing.assert_allclose(
+        affine[:3, 1], [0, 0.5 * np.cos(np.radians(20)), -0.5 * np.sin(np.radians(20))], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def reason_of(study, uid_seed):
         ({}, {"slices": 12}, "60 mm covered"),
         ({}, {"slices": 200, "spacing_mm": 0.6, "size": (64, 64)}, "0.6 mm apart"),
         ({}, {"slices": 23}, "23 slices"),
+        ({}, {"slices": 5, "spacing_mm": 25.0}, "E-INCOMPLETE"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, {}, "E-NOT-AXIAL"),
         ({"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, {}, "E-DERIVED"),
     ],

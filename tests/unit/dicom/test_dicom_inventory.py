@@ -122,9 +122,10 @@ def test_names_in_a_zip_never_become_paths(tmp_path):
 
 def test_two_members_of_one_name_are_both_read(tmp_path):
     first, second = make_series(tmp_path / "series", 2)
-    with zipfile.ZipFile(tmp_path / "same.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+    with zipfile.ZipFile(tmp_path / "same.zip", "w") as archive:
         archive.writestr("IM1", first.read_bytes())
-        archive.writestr("IM1", second.read_bytes())
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("IM1", second.read_bytes())
     chosen = read_study_files([tmp_path / "same.zip"]).studies[0].chosen
     assert chosen is not None
     assert len(chosen) == 2
@@ -155,15 +156,30 @@ def test_an_encrypted_zip_is_refused(tmp_path):
     raw = bytearray(zipped.read_bytes())
     raw[raw.index(b"PK\x01\x02") + 8] |= 1  # the encryption flag of the central directory
     zipped.write_bytes(raw)
-    with pytest.raises(ArchiveError, match="encrypted"):
+    with pytest.raises(ArchiveError, match="encrypted") as caught:
         read_study_files([zipped])
+    assert caught.value.code == "E-ZIP-ENCRYPTED"  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros", bytes(64 * 2**20))
-    with pytest.raises(ArchiveError, match="beyond the limits"):
+    with pytest.raises(ArchiveError, match="beyond the limits") as caught:
         read_study_files([tmp_path / "bomb.zip"])
+    assert caught.value.code == "E-ZIP-LIMIT"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_file_that_only_claims_to_be_a_zip_is_refused(tmp_path):
+    (tmp_path / "study.zip").write_text("not a zip at all")
+    with pytest.raises(ArchiveError, match=r"study\.zip: a damaged zip"):
+        read_study_files([tmp_path / "study.zip"])
+
+
+def test_a_file_above_the_size_limit_is_not_read(tmp_path):
+    make_series(tmp_path, 3)
+    with (tmp_path / "huge.raw").open("wb") as huge:
+        huge.truncate(601 * 2**20)  # sparse: takes no space
+    assert dropped(tmp_path)["D-FILE-SIZE"].files == ("huge.raw",)
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):
@@ -227,7 +243,9 @@ def test_dicom_without_preamble_is_read_with_a_note(tmp_path):
     assert "N-NO-PREAMBLE" in {item.code.value for item in study.chosen.findings}
 
 
-@pytest.mark.parametrize(("syntax", "uid"), [("explicit", b"1.2.840.10008.1.2.1\0"), ("implicit", b"1.2.840.10008.1.2\0")])
+@pytest.mark.parametrize(
+    ("syntax", "uid"), [("explicit", b"1.2.840.10008.1.2.1\0"), ("implicit", b"1.2.840.10008.1.2\0")]
+)
 def test_a_missing_transfer_syntax_is_recognised_from_the_data(tmp_path, syntax, uid):
     (path,) = make_series(tmp_path, 1, syntax=syntax)
     raw = path.read_bytes()

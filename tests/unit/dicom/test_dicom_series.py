@@ -3,6 +3,7 @@ import pytest
 from dicom_factory import as_rsna, make_multiframe, make_series, make_slice, ramp_hu, set_pixels, shuffled_copy, write
 
 from ich_seq.dicom import Code, Severity, read_study_files
+from ich_seq.dicom.limits import Limits
 from ich_seq.errors import IncompleteSeriesError, SeriesRefusedError
 from ich_seq.volume import Volume
 
@@ -343,6 +344,7 @@ def set_to(**values):
         (set_to(ConvolutionKernel="BONEPLUS"), "W-BONE-KERNEL"),
         (set_to(ContrastBolusAgent="Omnipaque"), "W-CONTRAST"),
         (set_to(SeriesDescription="CTA HEAD"), "W-CONTRAST"),
+        (set_to(SeriesDescription="HEAD W/O & W CONTRAST"), "W-CONTRAST"),
         (set_to(ImageType=["DERIVED", "SECONDARY", "MPR"]), "W-DERIVED-AXIAL"),
         (set_to(BodyPartExamined="CHEST"), "W-MAYBE-NOT-HEAD"),
         (set_to(PatientAge="006M"), "W-PAEDIATRIC"),
@@ -357,10 +359,35 @@ def test_what_the_header_says_of_the_content_is_passed_on(tmp_path, edit, code):
     assert codes(tmp_path) == {code}
 
 
-@pytest.mark.parametrize("description", ["PRE CONTRAST THIN", "HEAD W/O CONTRAST", "NON-CONTRAST", "PROCEDURE"])
+@pytest.mark.parametrize(
+    "description", ["PRE CONTRAST THIN", "HEAD W/O CONTRAST", "NON-CONTRAST", "PROCEDURE", "POST FOSSA"]
+)
 def test_a_series_before_contrast_is_not_called_enhanced(tmp_path, description):
     make_series(tmp_path, 24, set_to(SeriesDescription=description))
     assert codes(tmp_path) == set()
+
+
+def test_a_contrast_agent_that_says_none_is_none(tmp_path):
+    make_series(tmp_path, 24, set_to(ContrastBolusAgent="NONE"))
+    assert codes(tmp_path) == set()
+
+
+def test_8_bit_pixels_are_warned_of(tmp_path):
+    def eight_bits(dataset, index):
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+        dataset.RescaleIntercept, dataset.RescaleSlope = "-1024", "12"
+        dataset.PixelData = np.full((64, 80), 80 + index, np.uint8).tobytes()
+        dataset["PixelData"].VR = "OB"
+
+    make_series(tmp_path, 24, eight_bits)
+    assert codes(tmp_path) == {"W-8BIT"}
+    assert Volume(chosen(tmp_path))[3][0, 0] == 83 * 12 - 1024
+
+
+def test_a_series_above_the_limit_of_slices_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("ich_seq.dicom.arrange.LIMITS", Limits(slices=5))
+    make_series(tmp_path, 6)
+    assert refusal_code(tmp_path) == "E-TOO-MANY-SLICES"
 
 
 @pytest.mark.parametrize("kernel", ["H31s", "STANDARD", "SOFT", "STD+", "UB", "FC21", "Hr40f", "J30s", ""])
