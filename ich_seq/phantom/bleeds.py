@@ -65,7 +65,7 @@ def _inside(noise: NoiseCube, scene: Scene) -> Volume:
     return noise.where(f["cavity"] < 2, f["x"], f["y"], f["z"])
 
 
-def _parenchymal(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shape:
+def _parenchymal(rng: np.random.Generator, scene: Scene, noise: NoiseCube, ml: float) -> _Shape:
     """Basal ganglia, thalamus, lobe, cerebellum or pons; a lobed, tilted ellipsoid."""
     seats = {"putamen": 0.33, "thalamus": 0.13, "lobe": 0.38, "cerebellum": 0.10, "pons": 0.06}
     seat, f = _pick(rng, seats), scene.fields
@@ -90,7 +90,7 @@ def _parenchymal(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _S
     return _Shape(seat, radius + lobes, np.maximum(wall, np.float32(0.5) - f["ventricle"]))
 
 
-def _ventricular(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shape:
+def _ventricular(rng: np.random.Generator, scene: Scene, noise: NoiseCube, ml: float) -> _Shape:
     """A layer that settles in the occipital horns of a lying patient, or a clot that fills one part of the ventricles."""
     f = scene.fields
     seat = _pick(rng, {"layering": 0.5, "one side": 0.3, "third and fourth": 0.2})
@@ -111,7 +111,7 @@ def _ventricular(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _S
     return _Shape(seat, np.sqrt(squares[0] + squares[1] + squares[2]) + 3 * wobble, region)
 
 
-def _subarachnoid(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shape:
+def _subarachnoid(rng: np.random.Generator, scene: Scene, noise: NoiseCube, ml: float) -> _Shape:
     """Cisterns around a burst aneurysm, the sulci of a convexity, or one Sylvian fissure."""
     f = scene.fields
     seat = _pick(rng, {"basal cisterns": 0.40, "convexity": 0.40, "sylvian": 0.20})
@@ -132,9 +132,13 @@ def _subarachnoid(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _
     return _Shape(seat, field, region, 1.0)
 
 
-def _cap(
-    rng: np.random.Generator, scene: Scene, seat: tuple[float, float, float], reach: tuple[float, float]
-) -> tuple[Volume, Volume]:
+def _spread(ml: float, thick_mm: float, slender: float, most_mm: float) -> tuple[float, float]:
+    """Half axes in mm of an elliptic film of a volume and a greatest thickness: V = pi a b T / 2; the shorter is held to `most_mm`."""
+    short = min(float(np.sqrt(2000 * ml / (np.pi * thick_mm * slender))), most_mm)
+    return max(short * slender, 10.0), max(short, 8.0)
+
+
+def _cap(scene: Scene, seat: tuple[float, float, float], reach: tuple[float, float]) -> tuple[Volume, Volume]:
     """1 - (r / reach)^2 over the inner table around a seat (azimuth, height, side), and the points' side."""
     azimuth, height, side = seat
     f = scene.fields
@@ -146,28 +150,28 @@ def _cap(
     return cap, np.float32(side) * f["x"]
 
 
-def _subdural(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shape:
+def _subdural(rng: np.random.Generator, scene: Scene, noise: NoiseCube, ml: float) -> _Shape:
     """A crescent along one hemisphere, a film on the falx, or one on the tentorium."""
     f = scene.fields
     seat = _pick(rng, {"convexity": 0.72, "falx": 0.16, "tentorium": 0.12})
     side = float(rng.choice((-1.0, 1.0)))
     if seat == "convexity":
         place = (rng.uniform(0.25, 0.75) * np.pi, rng.uniform(8, 45), side)
-        cap, lateral = _cap(rng, scene, place, (rng.uniform(62, 105), rng.uniform(34, 60)))
+        cap, lateral = _cap(scene, place, _spread(ml, rng.uniform(4, 13), rng.uniform(1.4, 2.2), 62.0))
         region = np.maximum(f["cavity"], np.maximum(np.float32(2.5) - lateral, 1.5 - f["infra"]))
         depth = -f["cavity"]
     elif seat == "falx":
-        centre = (rng.uniform(-45, 50), rng.uniform(34, 60))
+        centre, reach = (rng.uniform(-45, 50), rng.uniform(34, 60)), _spread(ml / 1.6, rng.uniform(3.0, 7.0), 1.6, 28.0)
         cap = (
-            1
-            - ((f["y"] - np.float32(centre[0])) / rng.uniform(28, 55)) ** 2
-            - ((f["z"] - np.float32(centre[1])) / 26) ** 2
+            1 - ((f["y"] - np.float32(centre[0])) / reach[0]) ** 2 - ((f["z"] - np.float32(centre[1])) / reach[1]) ** 2
         )
         depth = np.float32(side) * f["x"]
         region = np.maximum(np.maximum(f["cavity"] + 0.5, f["midline"] - 12), np.maximum(-depth, 2 - f["infra"]))
     else:
-        centre = (rng.uniform(22, 40) * side, rng.uniform(28, 55))
-        cap = 1 - ((f["x"] - np.float32(centre[0])) / 26) ** 2 - ((f["y"] - np.float32(centre[1])) / 30) ** 2
+        centre, reach = (rng.uniform(22, 40) * side, rng.uniform(28, 55)), _spread(ml, rng.uniform(3.5, 7.0), 1.2, 32.0)
+        cap = (
+            1 - ((f["x"] - np.float32(centre[0])) / reach[1]) ** 2 - ((f["y"] - np.float32(centre[1])) / reach[0]) ** 2
+        )
         depth = f["tentorium"] * np.float32(0.87)
         region = np.maximum(np.maximum(f["cavity"] + 0.5, -depth), 3.0 - np.float32(side) * f["x"])
         region = np.maximum(region, np.float32(-4.0) + np.float32(0.62) * np.abs(f["x"]) - f["y"])
@@ -175,7 +179,7 @@ def _subdural(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shap
     return _Shape(seat, depth / cap, np.maximum(region, (np.float32(0.03) - cap) * 40), cap)
 
 
-def _epidural(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shape:
+def _epidural(rng: np.random.Generator, scene: Scene, noise: NoiseCube, ml: float) -> _Shape:
     """A lens under the temporal, parietal or frontal bone, or under the occipital bone of the posterior fossa."""
     f = scene.fields
     seat = _pick(rng, {"temporal": 0.5, "parietal": 0.25, "frontal": 0.15, "posterior fossa": 0.10})
@@ -188,8 +192,8 @@ def _epidural(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shap
     height = {"temporal": (-18, 12), "parietal": (20, 50), "frontal": (5, 35), "posterior fossa": (-45, -28)}[seat]
     side = float(rng.choice((-1.0, 1.0)))
     place = (rng.uniform(*angle) * np.pi, rng.uniform(*height), side)
-    reach = float(rng.uniform(22, 36))
-    cap, lateral = _cap(rng, scene, place, (reach, reach * rng.uniform(0.8, 1.0)))
+    reach = float((2000 * ml / (np.pi * rng.uniform(0.45, 0.75))) ** (1 / 3))
+    cap, lateral = _cap(scene, place, (reach, reach * rng.uniform(0.85, 1.0)))
     cap = np.maximum(cap * (1 + np.float32(0.05) * _inside(noise, scene)), np.float32(0.02))
     wall = 1.5 - f["infra"] if seat != "posterior fossa" else f["infra"] + np.float32(1.5)
     region = np.maximum(
@@ -198,7 +202,7 @@ def _epidural(rng: np.random.Generator, scene: Scene, noise: NoiseCube) -> _Shap
     return _Shape(seat, -f["cavity"] / cap, region, cap)
 
 
-_GROWERS: dict[str, Callable[[np.random.Generator, Scene, NoiseCube], _Shape]] = {
+_GROWERS: dict[str, Callable[[np.random.Generator, Scene, NoiseCube, float], _Shape]] = {
     "epidural": _epidural,
     "intraparenchymal": _parenchymal,
     "intraventricular": _ventricular,
@@ -245,8 +249,8 @@ def make_bleed(
     hu = blood_hu(rng, ranges, scene.head.grey_hu, shift_hu)
     noise = NoiseCube(rng, float(rng.uniform(14, 26)), 0.4, 32)
     texture_hu, oedema_mm = rng.uniform(1.0, 4.5), rng.uniform(1.0, 9.0)
-    shape = _GROWERS[subtype](rng, scene, noise)
     wanted = float(np.clip(drawn * growth, low, high))
+    shape = _GROWERS[subtype](rng, scene, noise, wanted)
     distance, taken = _grow(scene, shape, wanted)
     lesions = []
     place = bounds(distance < 2.0)

@@ -99,10 +99,10 @@ def _sylvian(head: Head, ax: Field, y: Field, z: Field) -> Field:
 def _midline(head: Head, x: Field, y: Field, z: Field, infra: Field) -> tuple[Field, Field]:
     """The fissure between the hemispheres, and the falx in it; both end above the corpus callosum."""
     callosum = np.sqrt(((y + 2) / 42) ** 2 + ((z - 3) / 29) ** 2)
-    fissure = np.maximum(np.abs(x) - np.float32(0.9 + 1.1 * head.atrophy), (1 - callosum) * 29)
+    fissure = np.maximum(np.abs(x) - np.float32(0.7 + 1.0 * head.atrophy), (1 - callosum) * 29)
     fissure = np.maximum(fissure, np.where(y > 0, -infra + 1, -z - 24))
-    edge = np.sqrt(((y - 4) / 56) ** 2 + ((z - 2) / 42) ** 2)
-    falx = np.maximum(np.abs(x) - np.float32(head.dura_mm * 0.75), (1 - edge) * 40)
+    edge = np.sqrt(((y - 2) / 52) ** 2 + ((z - 2) / 38) ** 2)
+    falx = np.maximum(np.abs(x) - np.float32(0.5 + 0.5 * head.dura_mm), (1 - edge) * 40)
     return fissure, np.maximum(falx, np.where(y > 20, -infra, -z - 18))
 
 

@@ -68,7 +68,7 @@ class Geometry:
     @property
     def coarse_step(self) -> int:
         """Pixels between two points of the grid on which shapes are evaluated."""
-        return max(int(COARSE_MM / self.pixel_mm), 1)
+        return max(round(COARSE_MM / self.pixel_mm), 1)
 
     def head_points(
         self, index: int, rows: Float32[np.ndarray, "y"], columns: Float32[np.ndarray, "x"]

@@ -12,8 +12,7 @@ from ich_seq.phantom.head import Head
 from ich_seq.phantom.skull import skull_fields, vault_distance
 
 Volume = Float32[np.ndarray, "t y x"]
-SKULL_NAMES = ("skin", "vault", "cavity", "bone", "air", "fat", "globe", "muscle")
-BRAIN_NAMES = ("ventricle", "spaces", "grey", "folia", "dura", "sinus", "midline", "tentorium", "infra")
+WHOLE_NAMES = ("cavity", "ventricle", "spaces", "midline", "tentorium", "infra")
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Box:
 class Scene:
     """Fields indexed by sub-slice (feet to head), coarse row, coarse column inside `box`; `boxes` holds each slice's own window.
 
-    `fields` holds the distances of `Skull` and `Brain` in mm and the points x, y, z in the anatomy's frame; outside a slice's
-    window distances are 99.
+    `slabs` holds, per slice, all distances of `Skull` and (where it is near) `Brain` in mm in its own window, and the points x, y, z
+    in the anatomy's frame; `fields` holds for the whole study those that bleeds grow in, 99 outside a slice's window.
     """
 
     head: Head
@@ -43,12 +42,11 @@ class Scene:
     box: Box
     boxes: tuple[Box, ...]
     fields: dict[str, Volume]
+    slabs: tuple[dict[str, Volume], ...]
 
     def slab(self, name: str, index: int) -> Volume:
         """One field of slice `index` in the slice's own window: (sub-slice, y, x)."""
-        n = self.geometry.sub_slices
-        rows, columns = self.boxes[index].within(self.box)
-        return self.fields[name][index * n : (index + 1) * n, rows, columns]
+        return self.slabs[index][name]
 
     def cell_ml(self) -> float:
         """Volume of one coarse cell in mL."""
@@ -89,20 +87,22 @@ def build_scene(head: Head, geometry: Geometry) -> Scene:
     box = Box(min(b.y0 for b in boxes), max(b.y1 for b in boxes), min(b.x0 for b in boxes), max(b.x1 for b in boxes))
     n = geometry.sub_slices
     shape = (geometry.slices * n, box.y1 - box.y0, box.x1 - box.x0)
-    names = (*SKULL_NAMES, *BRAIN_NAMES, "x", "y", "z")
-    fields = {name: np.full(shape, FAR, np.float32) for name in names}
+    fields = {name: np.full(shape, FAR, np.float32) for name in (*WHOLE_NAMES, "x", "y", "z")}
+    slabs = []
     for k, own in enumerate(boxes):
-        rows, columns = own.within(box)
-        place = (slice(k * n, (k + 1) * n), rows, columns)
         points = geometry.head_points(k, _axis(geometry, own.y0, own.y1), _axis(geometry, own.x0, own.x1))
-        x, y, z = head.warp(*points)
-        skull = skull_fields(head, x, y, z)
-        for name in SKULL_NAMES:
-            fields[name][place] = getattr(skull, name)
-        for name, value in (("x", x), ("y", y), ("z", z)):
-            fields[name][place] = value
-        if skull.cavity.min() < 2.0:
-            brain = brain_fields(head, x, y, z, skull.cavity)
-            for name in BRAIN_NAMES:
-                fields[name][place] = getattr(brain, name)
-    return Scene(head, geometry, box, boxes, fields)
+        slab = _slab(head, *head.warp(*points))
+        slabs.append(slab)
+        place = (slice(k * n, (k + 1) * n), *own.within(box))
+        for name in fields.keys() & slab.keys():
+            fields[name][place] = slab[name]
+    return Scene(head, geometry, box, boxes, fields, tuple(slabs))
+
+
+def _slab(head: Head, x: Volume, y: Volume, z: Volume) -> dict[str, Volume]:
+    """All distances of one slice."""
+    skull = skull_fields(head, x, y, z)
+    slab = {"x": x, "y": y, "z": z, **vars(skull)}
+    if skull.cavity.min() < 2.0:
+        slab |= vars(brain_fields(head, x, y, z, skull.cavity))
+    return slab

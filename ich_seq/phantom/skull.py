@@ -128,7 +128,12 @@ def skull_fields(head: Head, x: Field, y: Field, z: Field) -> Skull:
     cells = head.cells.where((skin < 0) & (cavity > -2), x, y, z)
     low = np.float32(-52.0) - np.float32(20.0) * np.tanh((y - 10) * np.float32(1 / 35))
     ring = np.maximum(np.maximum(vault - table, -vault), low - z)
-    plate = np.maximum(np.maximum(floor - np.float32(2.8) - np.float32(0.5) * cells, -cavity), vault)
+    plate = np.maximum(
+        np.maximum(
+            floor - np.float32(0.5) * cells - np.float32(1.3) - np.float32(1.5) * np.clip((y + 52) / 16, 0, 1), -cavity
+        ),
+        vault,
+    )
     mastoid = ellipsoid(ax, y, z, (61, 27, -50), (14, 19, 23))
     bone = np.minimum(np.minimum(ring, plate), np.minimum(solid, mastoid))
     fat, globe, muscle = _soft(head, vault, ax, y, z)

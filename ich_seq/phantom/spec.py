@@ -1,7 +1,6 @@
 """What a cohort is to be: every knob of the phantom, with its default and where that comes from."""
 
 import hashlib
-from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -87,7 +86,7 @@ class CohortSpec(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _ordered(self) -> "CohortSpec":
         for name in ("slices", "spacing_mm", "tilt_deg", "noise_hu", "blood_hu", "volume_ml"):
             low, high = getattr(self, name)
             if low > high or low < 0:
