@@ -8,7 +8,7 @@ from jaxtyping import install_import_hook
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-_hook = install_import_hook("ich_seq", "beartype.beartype")
+_hook = install_import_hook("ich_seq", "shape_checks.checker")
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,12 @@ from ich_seq.cli.steps import StepContext
 from ich_seq.config import Config
 from ich_seq.errors import ConfigError
 from ich_seq.files import make_folder
-from ich_seq.labels import ANY, LABEL_NAMES
+from ich_seq.labels import ANY, SUBTYPE_NAMES
 from ich_seq.manifest.index import index_dataset, summarise
 from ich_seq.manifest.table import write_table
-from ich_seq.model.bundle import read_bundle
-from ich_seq.model.torch_backend import TorchModel
 from ich_seq.phantom.cohort import CohortSpec, write_cohort
-from ich_seq.report import write_result
-from ich_seq.study.score import score_study
+from ich_seq.report.write import write_study
+from ich_seq.study.score import Compute, FailedStudy, load_model, score_studies
 
 DATASET = "phantom"
 
@@ -52,7 +50,6 @@ def cohort_and_table(config: Config, run_folder: Path, jobs: int, *, quiet: bool
         write_cohort(spec, root, jobs=processes, on_study=on_study)
     table_path = run_folder / "slices.parquet"
     table, _ = index_dataset(DATASET, root, config.split, processes)
-    table.attrs["root"] = str(root.resolve())
     write_table(table, table_path)
     shares = ", ".join(f"{name} {spec.prevalence[name]:.0%}" for name in spec.prevalence)
     sentence = (
@@ -71,19 +68,17 @@ def score_held_out(context: StepContext) -> list[ScoredScan]:
     held_out = context.table[context.table["split"] == "test"]
     burden = held_out.groupby("study_instance_uid")[ANY.name].sum().sort_values(kind="stable")
     chosen = {"with": burden.index[-1], "without": burden.index[0]}
-    model = TorchModel(read_bundle(context.run.model), context.device)
+    model = load_model(context.run.model, Compute(context.device, context.threads))
     scored = []
     for name, study_uid in chosen.items():
         rows = held_out[held_out["study_instance_uid"] == study_uid]
-        result = score_study([context.root / path for path in rows["path"]], model)
-        out = context.run.folder / "scored" / f"{name}_haemorrhage"
-        page = write_result(result, out)
-        truth = [label for label in LABEL_NAMES if rows[label].any() and label != ANY.name]
+        (outcome,) = score_studies([context.root / path for path in rows["path"]], model)
+        if isinstance(outcome, FailedStudy):
+            raise outcome.error
+        result, page = write_study(outcome, context.run.folder / "scored" / f"{name}_haemorrhage")
+        truth = ", ".join(label for label in SUBTYPE_NAMES if rows[label].any()) or "none"
+        score = result.label(ANY.name).stage_two.probability
         scored.append(
-            ScoredScan(
-                f"Held-out scan {name} haemorrhage (truth: {', '.join(truth) or 'none'}): any "
-                f"{result.scan[ANY.name].stage_two:.2f}",
-                page,
-            )
+            ScoredScan(f"Held-out scan {name} haemorrhage (truth: {truth}): any haemorrhage {score:.2f}", page)
         )
     return scored

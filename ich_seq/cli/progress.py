@@ -2,15 +2,24 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ich_seq.training.loop import Progress as FitProgress
-
 Advance = Callable[[int, int], None]
+
+
+class FitProgress(Protocol):
+    """Where a fit stands, as `training.loop` tells it; spelt out here so that counting bars need not load torch."""
+
+    epoch: int
+    step: int
+    steps_per_epoch: int
+    train_loss: float
+    validation: dict[str, Any] | None
 
 
 class RateColumn(ProgressColumn):

@@ -42,7 +42,11 @@ def begin_run(
     if not run.table.exists():
         with replacing(run.table) as temporary:
             shutil.copyfile(table_path, temporary)
-    base = (root or Path(table.attrs["root"])).resolve()
+    base = (root or Path(table.attrs.get("root", ""))).resolve()
+    if not (base / str(table["path"].iloc[0])).exists():
+        raise UsageError(
+            f"{base}: does not hold {table['path'].iloc[0]}, the table's first image; give the folder with --root"
+        )
     run.note("index", {"root": str(base), "table_sha256": sha256_of(run.table)})
     return StepContext(run, table, base, _device(device), set_threads(jobs))
 

@@ -23,6 +23,7 @@ from ich_seq.slices.network import SliceNet
 PCA_FILE = "pca.safetensors"
 EXTRACTOR_FILE = "extractor.txt"
 _READ_AHEAD = 2
+_PCA_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,7 @@ def fit_pca(
         if uids[position] in training_series and taken < slices:
             wanted.add(uids[position])
             taken += cache.index.parts[position].rows
-    covariance = StreamingCovariance(cache.index.embedding_width)
-    for features in cache.series():
-        if features.series_instance_uid in wanted:
-            covariance.add(features.embedding)
+    covariance = _covariance(cache, wanted)
     try:
         pca = covariance.pca(min(components, cache.index.embedding_width))
     except ValueError as error:
@@ -158,6 +156,20 @@ def fit_pca(
         save_file(vars(pca), temporary)
     total_variance = float(np.trace(covariance.scatter)) / (covariance.count - 1)
     return pca, float(pca.explained_variance.sum() / total_variance)
+
+
+def _covariance(cache: EmbeddingCache, wanted: set[str]) -> StreamingCovariance:
+    """Of the wanted series, in blocks: each update costs as much as some hundred rows."""
+    covariance, block = StreamingCovariance(cache.index.embedding_width), []
+    for features in cache.series():
+        if features.series_instance_uid in wanted:
+            block.append(features.embedding)
+        if sum(map(len, block)) >= _PCA_BLOCK:
+            covariance.add(np.concatenate(block))
+            block = []
+    if block:
+        covariance.add(np.concatenate(block))
+    return covariance
 
 
 def load_pca(cache: EmbeddingCache) -> Pca:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Float
+from jaxtyping import Float, Float32, Float64
+from scipy.linalg import eigh
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,11 @@ class StreamingCovariance:
             raise ValueError(f"components = {components}: the embeddings have {width} dimensions")
         if self.count <= components:
             raise ValueError(f"components = {components}: PCA needs more slices than that, got {self.count}")
-        variance, vectors = np.linalg.eigh(self.scatter / (self.count - 1))
-        leading = vectors[:, ::-1][:, :components].T
+        variance, vectors = eigh(self.scatter / (self.count - 1), subset_by_index=(width - components, width - 1))
+        leading = vectors[:, ::-1].T
         signs = np.sign(leading[np.arange(components), np.abs(leading).argmax(axis=1)])
         return Pca(
             mean=self.mean.astype(np.float32),
             components=(leading * signs[:, None]).astype(np.float32),
-            explained_variance=np.maximum(variance[::-1][:components], 0).astype(np.float32),
+            explained_variance=np.maximum(variance[::-1], 0).astype(np.float32),
         )

@@ -43,10 +43,12 @@ def held_out_scores(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def evaluate_run(
+def held_out_input(
     run: Run, table: pd.DataFrame, root: Path, on_slice: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[Evaluation, pd.DataFrame]:
-    """The evaluation of a run, and the scores that it rests on; the floors are fitted on the run's training patients.
+) -> tuple[EvaluationInput, pd.DataFrame]:
+    """Truth, both stages and the floors on the held-out slices, and the scores as a table.
+
+    The floors are fitted on the run's training patients.
 
     Raises:
         DatasetError, CacheError: as `held_out_scores`.
@@ -56,10 +58,8 @@ def evaluate_run(
     training = table[table["split"].isin(TRAINING_SPLITS)]
     both = pd.concat([training, scores], ignore_index=True)
     histogram = _histograms([root / path for path in both["path"]], on_slice)
-    train, test = (
-        _floor_data(both[part], histogram[part])
-        for part in (np.arange(len(both)) < len(training), np.arange(len(both)) >= len(training))
-    )
+    cut = len(training)
+    train, test = _floor_data(both[:cut], histogram[:cut]), _floor_data(both[cut:], histogram[cut:])
     data = EvaluationInput(
         patient_ids=test.patient_ids,
         scan_ids=_text(scores["series_instance_uid"]),
@@ -68,6 +68,18 @@ def evaluate_run(
         stage_two=_prob(scores, "two"),
         floors=fit_floors(train, test, run.config.seed),
     )
+    return data, scores
+
+
+def evaluate_run(
+    run: Run, table: pd.DataFrame, root: Path, on_slice: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[Evaluation, pd.DataFrame]:
+    """The evaluation of a run on its held-out patients, and the scores that it rests on.
+
+    Raises:
+        DatasetError, CacheError, PixelsUnreadableError: as `held_out_input`.
+    """
+    data, scores = held_out_input(run, table, root, on_slice)
     return evaluate(data, seed=run.config.seed), scores
 
 
