@@ -1,5 +1,6 @@
 """Files to series: header, pixels, order, gaps, tilt and the choice of the series to score."""
 
+from ich_seq.dicom.checks import read_ct_header
 from ich_seq.dicom.choose import Candidate, StudyCandidates
 from ich_seq.dicom.codes import Code, Severity
 from ich_seq.dicom.findings import Finding
@@ -19,6 +20,7 @@ __all__ = [
     "Severity",
     "SliceHeader",
     "StudyCandidates",
+    "read_ct_header",
     "read_header",
     "read_slice_hu",
     "read_study_files",

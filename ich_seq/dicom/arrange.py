@@ -167,7 +167,8 @@ def _best_acquisition(
     """The most complete acquisition of several that share positions.
 
     Raises:
-        SeriesFaultError: all slices lie at one position, or neither AcquisitionNumber nor a time tells the images apart.
+        SeriesFaultError: all slices lie at one position, or neither AcquisitionNumber nor a time tells the images
+        apart.
     """
     places = len(_by_position(slices, normal))
     if places == 1:

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import UNDEFINED_LENGTH, FileFaultError
-from ich_seq.dicom.header import CT_IMAGE, ENHANCED_CT_IMAGES, SliceHeader
+from ich_seq.dicom.header import CT_IMAGE, ENHANCED_CT_IMAGES, SliceHeader, file_error, read_header
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
 
@@ -18,6 +19,23 @@ class Rescale:
 
     slope: float
     intercept: float
+
+
+def read_ct_header(path: Path) -> SliceHeader:
+    """The header of one single-frame CT file that can be used, for a table of slices: fast, without its pixels.
+
+    Raises:
+        PixelsUnreadableError: not DICOM, no CT image, or a header whose pixels, geometry or rescale cannot be used;
+        `code`
+            says which.
+    """
+    header = read_header(path)
+    try:
+        check_is_ct(header)
+        check_slice(header)
+    except FileFaultError as fault:
+        raise file_error(path.name, fault) from fault
+    return header
 
 
 def check_is_ct(header: SliceHeader) -> None:

@@ -102,6 +102,8 @@ class Code(Enum):
     W_SERIES_UID_REUSED = ("W-SERIES-UID-REUSED", "One series UID in two studies.", "Check de-identification.")
     W_8BIT = ("W-8BIT", "8-bit pixels: HU are coarse.", "Prefer the original slices.")
     W_LOSSY_8BIT = ("W-LOSSY-8BIT", "8-bit JPEG pixels: HU are coarse and lossy.", "Prefer the original slices.")
+    W_WRAPPED_12BIT = ("W-WRAPPED-12BIT", "Air was stored as 3096: values were unwrapped.", "Check the HU.")
+    W_EMPTY_SLICE = ("W-EMPTY-SLICE", "A slice of one value only.", "Check that slice.")
     W_PADDING_VALUE = ("W-PADDING-VALUE", "The padding value lies among tissue; it is not applied.", "Check.")
 
     N_NO_PREAMBLE = ("N-NO-PREAMBLE", "DICOM without preamble.", "Nothing.")

@@ -65,7 +65,8 @@ def read_study_files(paths: Sequence[Path], series_uid: str | None = None) -> In
     """The studies in folders, zips and files: headers are read, grouped by study and series, ordered and judged; no
     pixels are kept.
 
-    The result does not depend on the names or the order of files. `series_uid` names the series to take in the study that has it.
+    The result does not depend on the names or the order of files. `series_uid` names the series to take in the study
+    that has it.
 
     Raises:
         NoDicomError: a path does not exist, or there is no DICOM file.

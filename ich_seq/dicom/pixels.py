@@ -1,6 +1,7 @@
 """Stored values of one slice to HU."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
 
 AIR_HU = -1024.0
 """What padding is read as: the lowest HU of a 12-bit CT image."""
+_WRAPPED_AIR = 2800
+_LOSSY_PADDING_HU = -1100.0
 _LARGEST_TISSUE_HU = 3071.0
 _LARGEST_AIR_HU = -1000.0
 
@@ -48,8 +51,8 @@ def decode_slice(header: SliceHeader) -> DecodedSlice:
     """The slice that a header describes, in HU.
 
     HU = stored value x slope + intercept, exact wherever both are integers. Values that PixelPaddingValue (to
-    PixelPaddingRangeLimit) names are padding, and so is what lies at or below a corner's value below -1024 HU: both
-    become -1024 HU.
+    PixelPaddingRangeLimit) names are padding, and so is what lies at or below a value below -1024 HU that fills
+    corners: both become -1024 HU.
 
     Raises:
         FileFaultError: by `check_pixels`, no rescale, an undecodable stream. HU are always finite: the rescale is
@@ -60,13 +63,19 @@ def decode_slice(header: SliceHeader) -> DecodedSlice:
     if rescale is None:
         raise FileFaultError(Code.D_NO_RESCALE)
     stored, masked = _stored_values(header)
-    hu = to_hu(stored, rescale)
+    wrapped = _is_wrapped(stored, header.pixels, rescale)
+    hu = _unwrapped_hu(stored) if wrapped else to_hu(stored, rescale)
     padding, misplaced = _padding(stored, hu, header.pixels, rescale)
     count = 0 if padding is None else int(np.count_nonzero(padding))
     if padding is not None and count:
         np.putmask(hu, padding, AIR_HU)
-    notes = (Code.N_HIGH_BITS,) * masked + (Code.W_PADDING_VALUE,) * misplaced
-    return DecodedSlice(hu, count, notes)
+    noticed = {
+        Code.N_HIGH_BITS: masked,
+        Code.W_PADDING_VALUE: misplaced,
+        Code.W_WRAPPED_12BIT: wrapped,
+        Code.W_EMPTY_SLICE: bool((hu == hu[0, 0]).all()),
+    }
+    return DecodedSlice(hu, count, tuple(code for code, holds in noticed.items() if holds))
 
 
 def to_hu(stored: Integer[np.ndarray, "y x"], rescale: Rescale) -> Float32[np.ndarray, "y x"]:
@@ -76,6 +85,23 @@ def to_hu(stored: Integer[np.ndarray, "y x"], rescale: Rescale) -> Float32[np.nd
         hu += np.float32(rescale.intercept)
         return hu
     return (stored.astype(np.float64) * rescale.slope + rescale.intercept).astype(np.float32)
+
+
+def _is_wrapped(stored: Integer[np.ndarray, "y x"], layout: PixelLayout, rescale: Rescale) -> bool:
+    """Whether air lies near 3096 instead of -1000: 12 unsigned bits, no intercept, and a border that is mostly above
+    2800.
+
+    The header alone is not believed: a correct file may have it too. Seen in RSNA 2019's training set.
+    """
+    if layout.bits_stored != 12 or layout.pixel_representation or rescale.slope != 1 or rescale.intercept <= -100:
+        return False
+    border = np.concatenate([stored[0], stored[-1], stored[:, 0], stored[:, -1]])
+    return int(np.bincount(border).argmax()) > _WRAPPED_AIR
+
+
+def _unwrapped_hu(stored: Integer[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
+    """(stored + 1000) modulo 4096 - 1000: 3096 becomes -1000 and water stays 0."""
+    return ((stored.astype(np.int32) + 1000) % 4096 - 1000).astype(np.float32)
 
 
 def pixel_bytes(header: SliceHeader) -> bytes:
@@ -145,13 +171,25 @@ def _padding(
         first, last = sorted((value, value if limit is None else limit))
         lowest, highest = (edge * rescale.slope + rescale.intercept for edge in (first, last))
         if highest <= _LARGEST_AIR_HU or lowest >= _LARGEST_TISSUE_HU:
-            mask = (stored >= first) & (stored <= last)
+            mask = stored == first if first == last else (stored >= first) & (stored <= last)
         else:
             misplaced = bool(((stored >= first) & (stored <= last)).any())
-    corners = [float(hu[y, x]) for y in (0, -1) for x in (0, -1)]
-    outside = [corner for corner in corners if corner < AIR_HU]
-    if outside:
-        lossy = TRANSFER_SYNTAXES[layout.transfer_syntax_uid].lossy  # lossy padding is no longer one value
-        undeclared = hu < AIR_HU if lossy else hu <= np.float32(max(outside))
+    below = _undeclared_padding_hu(hu, TRANSFER_SYNTAXES[layout.transfer_syntax_uid].lossy)
+    if below is not None:
+        undeclared = hu <= np.float32(below)
         mask = undeclared if mask is None else mask | undeclared
     return mask, misplaced
+
+
+def _undeclared_padding_hu(hu: Float32[np.ndarray, "y x"], lossy: bool) -> float | None:
+    """Down from which HU a slice is padding by the look of its corners; None where they hold image.
+
+    Padding is one value below -1024 HU in two corners or more; one noisy corner does not count. Compressed with loss it is
+    a band of values: there two corners well below -1024 HU make everything below -1024 HU padding.
+    """
+    corners = sorted(float(hu[y, x]) for y in (0, -1) for x in (0, -1))
+    if lossy:
+        below_air = float(np.nextafter(np.float32(AIR_HU), np.float32(-np.inf)))
+        return below_air if corners[1] < _LOSSY_PADDING_HU else None
+    twice = [a for a, b in pairwise(corners) if a == b and a < AIR_HU]
+    return max(twice, default=None)

@@ -92,15 +92,17 @@ class Archive:
 
     def read(self, index: int) -> bytes:
         """All bytes of the member at `index` of the central directory; the last member is kept, for its next frame."""
-        if self._last is not None and self._last[0] == index:
-            return self._last[1]
+        last = self._last
+        if last is not None and last[0] == index:
+            return last[1]
         zipped = self.handle()
         try:
             with zipped.open(zipped.infolist()[index]) as member:
-                self._last = index, member.read()
-                return self._last[1]
+                content = member.read()
         except _BROKEN_ZIP as error:
             raise _archive_error(Code.E_ZIP_DAMAGED, self.path.name) from error
+        self._last = index, content
+        return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,8 @@ def list_sources(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[Sour
     """Every regular file below `paths` (folders, zips, files), in order of name; what is left out is appended to
     `dropped`.
 
-    Links, pipes and devices inside a folder are left out, and so are archives inside folders or archives; a path that the user names
-    may itself be a link.
+    Links, pipes and devices inside a folder are left out, and so are archives inside folders or archives; a path that
+    the user names may itself be a link.
 
     Raises:
         NoDicomError: a path does not exist or cannot be listed.

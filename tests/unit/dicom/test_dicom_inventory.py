@@ -1,10 +1,12 @@
+import logging
 import os
+import warnings
 import zipfile
 
 import pytest
 from dicom_factory import generate_study_uid, make_series, make_slice, write
 
-from ich_seq.dicom import read_header, read_study_files
+from ich_seq.dicom import read_ct_header, read_header, read_study_files
 from ich_seq.errors import ArchiveError, NoCtError, NoDicomError, PixelsUnreadableError, SeriesRefusedError
 from ich_seq.volume import Volume
 
@@ -284,6 +286,25 @@ def test_read_header_names_the_file_that_it_refuses(tmp_path):
     with pytest.raises(PixelsUnreadableError, match=r"a\.txt: D-NOT-DICOM") as caught:
         read_header(tmp_path / "a.txt")
     assert caught.value.code == "D-NOT-DICOM"
+
+
+@pytest.mark.parametrize(("syntax", "cut"), [("explicit", 100), ("implicit", 100)])
+def test_read_ct_header_refuses_what_could_not_be_scored(tmp_path, syntax, cut):
+    (path,) = make_series(tmp_path, 1, syntax=syntax)
+    assert read_ct_header(path).rows == 64
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(PixelsUnreadableError, match=f"{path.name}: D-TRUNCATED"):
+        read_ct_header(path)
+
+
+def test_reading_leaves_pydicoms_logger_and_the_warning_filters_as_they_were(tmp_path):
+    make_series(tmp_path, 3, syntax="jpegls")
+    before = list(warnings.filters)
+    chosen = read_study_files([tmp_path]).studies[0].chosen
+    assert chosen is not None
+    list(Volume(chosen).read())
+    assert warnings.filters == before
+    assert not logging.getLogger("pydicom").disabled
 
 
 def test_reading_leaks_nothing_through_warnings_or_logs(tmp_path, caplog):

@@ -98,6 +98,17 @@ def test_undeclared_padding_is_what_the_corners_hold_below_air(tmp_path):
     assert decoded.hu[32, 40] == -1100
 
 
+def test_one_noisy_corner_below_air_is_not_padding(tmp_path):
+    def noisy(dataset, _index):
+        hu = ramp_hu(0)
+        hu[0, 0], hu[10, 10] = -1030, -1060
+        set_pixels(dataset, hu, signed=True)
+
+    decoded = decode_slice(read_header(one_file(tmp_path, noisy)))
+    assert decoded.padding_pixels == 0
+    assert (decoded.hu[0, 0], decoded.hu[10, 10]) == (-1030, -1060)
+
+
 def test_padding_value_among_tissue_is_not_applied_and_said_so(tmp_path):
     def pad(dataset, _index):
         dataset.add_new(0x00280120, "US", 1024)  # stored 1024 is water
@@ -125,6 +136,38 @@ def test_signed_values_stored_in_12_bits_get_their_sign_from_bit_11(tmp_path):
         dataset.PixelData = stored.tobytes()
 
     np.testing.assert_array_equal(read_slice_hu(one_file(tmp_path, twelve_bits)), ramp_hu(0) - 900)
+
+
+def test_air_wrapped_around_12_bits_is_unwrapped_where_the_data_agree(tmp_path):
+    def wrapped(dataset, _index):
+        stored = ramp_hu(0).astype(int)
+        stored[:, :8] = stored[:, -8:] = stored[:4] = stored[-4:] = 3096
+        stored[20, 20] = 4095  # -1 HU
+        dataset.RescaleIntercept = "0"
+        dataset.PixelData = (stored % 4096).astype(np.uint16).tobytes()
+
+    decoded = decode_slice(read_header(one_file(tmp_path, wrapped)))
+    assert (decoded.hu[0, 0], decoded.hu[20, 20], decoded.hu[30, 30]) == (-1000, -1, -24 + 90 + 30)
+    assert [code.value for code in decoded.notes] == ["W-WRAPPED-12BIT"]
+
+
+def test_12_unsigned_bits_without_intercept_alone_are_not_unwrapped(tmp_path):
+    def plain(dataset, _index):
+        stored = ramp_hu(0) + 24
+        stored[30, 30] = 3500  # metal
+        dataset.RescaleIntercept = "0"
+        dataset.PixelData = stored.astype(np.uint16).tobytes()
+
+    decoded = decode_slice(read_header(one_file(tmp_path, plain)))
+    assert decoded.hu[30, 30] == 3500
+    assert decoded.notes == ()
+
+
+def test_a_slice_of_one_value_is_pointed_out(tmp_path):
+    def empty(dataset, _index):
+        set_pixels(dataset, np.full((64, 80), -1000.0))
+
+    assert [code.value for code in decode_slice(read_header(one_file(tmp_path, empty))).notes] == ["W-EMPTY-SLICE"]
 
 
 def test_monochrome1_is_not_inverted(tmp_path):
