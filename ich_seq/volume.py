@@ -20,13 +20,13 @@ Slice = Float32[np.ndarray, "y x"]
 
 
 class Volume(Sequence[Slice]):
-    """The slices of a series in HU, feet to head, each turned so that columns run to the patient's left and rows to
-    the back.
+    """The slices of a series in HU, feet to head.
 
-    Nothing is read before it is asked for and nothing is kept: memory does not grow with the number of slices. A slice
-    whose pixels cannot be decoded raises `PixelsUnreadableError` on access; `read` leaves it out and goes on, and
-    `settled` is then the volume without it, whose gaps are judged again. What reading notices (padding, masked bits,
-    lost slices) is added to `findings`.
+    Each is turned so that columns run to the patient's left and rows to the back. Nothing is read before it is asked
+    for and nothing is kept: memory does not grow with the number of slices. A slice whose pixels cannot be decoded
+    raises `PixelsUnreadableError` on access; `read` leaves it out and goes on, and `settled` is then the volume
+    without it, whose gaps are judged again. What reading notices (padding, masked bits, lost slices) is added to
+    `findings`.
     """
 
     def __init__(self, series: Series) -> None:

@@ -34,8 +34,9 @@ class SeriesFaultError(Exception):
 
 
 def arrange(headers: Sequence[SliceHeader], found: list[Finding]) -> list[SliceHeader]:
-    """The usable slices of one series, feet to head, one at each position; what was dropped or noticed is appended to
-    `found`.
+    """The usable slices of one series, feet to head, one at each position.
+
+    What was dropped or noticed is appended to `found`.
 
     Raises:
         SeriesFaultError: the series cannot be read as one stack of axial CT slices.

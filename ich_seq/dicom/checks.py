@@ -56,8 +56,9 @@ def check_is_ct(header: SliceHeader) -> None:
 
 
 def check_slice(header: SliceHeader) -> None:
-    """Nothing for a slice whose pixels, geometry and rescale can be used; absent geometry and rescale are the series'
-    matter.
+    """Nothing for a slice whose pixels, geometry and rescale can be used.
+
+    Absent geometry and rescale are the series' matter.
 
     Raises:
         FileFaultError: the rule that the slice breaks.

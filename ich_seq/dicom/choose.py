@@ -71,8 +71,9 @@ class _Merit:
 
 
 def choose_series(all_series: Sequence[Series], series_uid: str | None = None) -> StudyCandidates:
-    """The series of one study to score: axial, without contrast, original, soft kernel, 100 mm or more, 2.5 to 6 mm
-    apart, complete.
+    """The series of one study to score, and why each other one is not.
+
+    Wanted are: axial, without contrast, original, soft kernel, 100 mm or more, 2.5 to 6 mm apart, complete.
 
     A series that is refused comes after any that is not, an incomplete one in between; then the criteria apply in this
     order, then the number of slices; between equals the SeriesInstanceUID that sorts first is taken, with

@@ -1,5 +1,4 @@
-"""The raw data elements of one file up to its pixel data, and where those pixels lie; values stay bytes until asked
-for.
+"""The raw data elements of one file up to its pixel data, and where those pixels lie.
 
 Values are taken as bytes, not through pydicom's value classes: those put the text of invalid identifiers into warnings
 and logs.
@@ -16,8 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
-
-from pydicom.filereader import data_element_generator
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.limits import LIMITS
@@ -91,10 +88,10 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """Top-level elements by tag, as bytes; `pixel_offset` and `pixel_length` place the pixel data (offset -1: there
-    are none).
+    """Top-level elements by tag, as bytes.
 
-    `end` is the number of bytes in the stream (after inflating a deflated data set).
+    `pixel_offset` and `pixel_length` place the pixel data (offset -1: there are none). `end` is the number of bytes in
+    the stream (after inflating a deflated data set).
     """
 
     values: Mapping[int, bytes]
@@ -192,6 +189,8 @@ def read_elements(body: Body, tags: list[int]) -> Elements:
     Raises:
         FileFaultError: a malformed data set.
     """
+    from pydicom.filereader import data_element_generator  # takes as long as all the rest: not before it is needed
+
     values: dict[int, bytes] = {}
     stream = body.stream
     generator = data_element_generator(

@@ -17,8 +17,7 @@ _Numbers = tuple[float, ...] | None
 
 
 def expand_frames(header: SliceHeader) -> Iterator[SliceHeader]:
-    """The slices of one file: itself where it has one frame, one for each frame of an enhanced CT with its own
-    geometry and rescale.
+    """The slices of one file: itself, or one for each frame of an enhanced CT, with its own geometry and rescale.
 
     Raises:
         FileFaultError: several frames without functional groups, or groups that cannot be read.

@@ -13,10 +13,10 @@ from ich_seq.dicom.limits import LIMITS
 
 @dataclass(frozen=True, slots=True)
 class InPlane:
-    """How an image is turned so that columns run to the patient's left and rows to the back: transpose first, then
-    flips.
+    """How an image is turned so that columns run to the patient's left and rows to the back.
 
-    `rotation_deg` is what remains between the image's rows and the patient's left-right axis.
+    It is transposed first, then flipped. `rotation_deg` is what remains between the image's rows and the patient's
+    left-right axis.
     """
 
     transpose: bool

@@ -62,11 +62,10 @@ class _Sorting:
 
 
 def read_study_files(paths: Sequence[Path], series_uid: str | None = None) -> Inventory:
-    """The studies in folders, zips and files: headers are read, grouped by study and series, ordered and judged; no
-    pixels are kept.
+    """The studies in folders, zips and files, their series ordered and judged.
 
-    The result does not depend on the names or the order of files. `series_uid` names the series to take in the study
-    that has it.
+    Headers are read, pixels only where two files claim one identifier or one place. The result does not depend on the
+    names or the order of files. `series_uid` names the series to take in the study that has it.
 
     Raises:
         NoDicomError: a path does not exist, or there is no DICOM file.

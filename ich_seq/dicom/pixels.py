@@ -88,10 +88,10 @@ def to_hu(stored: Integer[np.ndarray, "y x"], rescale: Rescale) -> Float32[np.nd
 
 
 def _is_wrapped(stored: Integer[np.ndarray, "y x"], layout: PixelLayout, rescale: Rescale) -> bool:
-    """Whether air lies near 3096 instead of -1000: 12 unsigned bits, no intercept, and a border that is mostly above
-    2800.
+    """Whether air lies near 3096 instead of -1000.
 
-    The header alone is not believed: a correct file may have it too. Seen in RSNA 2019's training set.
+    That is: 12 unsigned bits, no intercept, and a border that is mostly above 2800. The header alone is not believed:
+    a correct file may have it too. Seen in RSNA 2019's training set.
     """
     if layout.bits_stored != 12 or layout.pixel_representation or rescale.slope != 1 or rescale.intercept <= -100:
         return False
@@ -184,8 +184,8 @@ def _padding(
 def _undeclared_padding_hu(hu: Float32[np.ndarray, "y x"], lossy: bool) -> float | None:
     """Down from which HU a slice is padding by the look of its corners; None where they hold image.
 
-    Padding is one value below -1024 HU in two corners or more; one noisy corner does not count. Compressed with loss it is
-    a band of values: there two corners well below -1024 HU make everything below -1024 HU padding.
+    Padding is one value below -1024 HU in two corners or more; one noisy corner does not count. Compressed with loss
+    it is a band of values: there two corners well below -1024 HU make everything below -1024 HU padding.
     """
     corners = sorted(float(hu[y, x]) for y in (0, -1) for x in (0, -1))
     if lossy:

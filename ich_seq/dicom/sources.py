@@ -126,11 +126,10 @@ Source = FileSource | ZipSource
 
 
 def list_sources(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[Source]:
-    """Every regular file below `paths` (folders, zips, files), in order of name; what is left out is appended to
-    `dropped`.
+    """Every regular file below `paths` (folders, zips, files), in order of name.
 
-    Links, pipes and devices inside a folder are left out, and so are archives inside folders or archives; a path that
-    the user names may itself be a link.
+    What is left out is appended to `dropped`. Links, pipes and devices inside a folder are left out, and so are
+    archives inside folders or archives; a path that the user names may itself be a link.
 
     Raises:
         NoDicomError: a path does not exist or cannot be listed.

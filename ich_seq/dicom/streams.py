@@ -35,8 +35,9 @@ def decode_frame(encapsulated: bytes, layout: PixelLayout) -> Int32[np.ndarray, 
 
 
 def check_stream(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> None:
-    """Nothing where the stream ends with its marker and declares the header's matrix, one component and no more bits
-    than allocated.
+    """Nothing where the stream ends with its marker and declares what the header does.
+
+    That is its matrix, one component, and no more bits than allocated.
 
     A stream may have fewer bits than BitsStored: encoders of real CT write the bits that occur.
 
