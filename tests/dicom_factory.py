@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -196,11 +195,6 @@ def shuffled_copy(paths: Sequence[Path], folder: Path) -> Path:
     for number, path in enumerate(reversed(paths)):
         shutil.copy(path, folder / f"IM{(number * 37) % len(paths):04d}")
     return folder
-
-
-def encapsulated(frame: bytes) -> bytes:
-    """One compressed frame as pixel data with an empty offset table."""
-    return encapsulate([frame], has_bot=False)
 
 
 def generate_series_uid(uid_seed: str) -> str:
