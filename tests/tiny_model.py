@@ -31,7 +31,7 @@ def write_tiny_model(
     config = Config(
         name="tiny",
         about="for tests",
-        preprocess=PreprocessConfig(size=size),
+        preprocess=PreprocessConfig.model_validate({"size": size}),
         cnn=CnnConfig(backbone=backbone, weights="none"),
         lstm=lstm or LstmConfig(hidden=8, layers=1),
     )

@@ -11,6 +11,7 @@ import zipfile
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from dicom_factory import make_series, shuffled_copy
 from tiny_model import load_tiny_model, write_tiny_model
@@ -30,6 +31,13 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny") / "model"
     write_tiny_model(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def network(model):
+    """The model, loaded once; one thread, since two on a busy machine take many times as long as one."""
+    torch.set_num_threads(1)
+    return load_tiny_model(model)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +74,7 @@ def in_own_folder(tmp_path, monkeypatch):
 
 
 def ichseq(*arguments):
-    return CliRunner().invoke(main, ["score-study", *map(str, arguments)])
+    return CliRunner().invoke(main, ["score-study", "--jobs", "1", *map(str, arguments)])
 
 
 def numbers(result):
@@ -105,20 +113,19 @@ def test_a_study_becomes_three_files_and_a_summary(model, head, tmp_path):
         assert phrase in words
 
 
-def test_scan_scores_are_the_maxima_of_the_slices(model, head):
-    result = ich_seq.score_study(head, model)
+def test_scan_scores_are_the_maxima_of_the_slices(network, head):
+    result = ich_seq.score_study(head, network)
     for name in LABEL_NAMES:
         for stage in ("stage_one", "stage_two"):
             peak = getattr(result.label(name), stage)
             assert peak.probability == max(getattr(score, stage).of(name) for score in result.slices)
 
 
-def test_numbers_are_those_of_the_model_on_the_ordered_slices(model, head, tmp_path):
+def test_numbers_are_those_of_the_model_on_the_ordered_slices(network, head):
     """The same network fed by hand, slices in the factory's order, in chunks of the same size."""
     from dicom_factory import ramp_hu
 
-    result = ich_seq.score_study(head, model)
-    network = load_tiny_model(model)
+    result = ich_seq.score_study(head, network)
     slices = [ramp_hu(index) for index in range(20)]
     read = [network.read_slices(slices[start : start + CHUNK_SLICES]) for start in range(0, 20, CHUNK_SLICES)]
     one = np.concatenate([part.prob for part in read])
@@ -128,16 +135,16 @@ def test_numbers_are_those_of_the_model_on_the_ordered_slices(model, head, tmp_p
         assert [np.float32(score.stage_two.of(name)) for name in LABEL_NAMES] == two[score.index].tolist()
 
 
-def test_folder_zip_file_list_and_shuffled_files_give_the_same_result(model, head, tmp_path):
+def test_folder_zip_file_list_and_shuffled_files_give_the_same_result(network, head, tmp_path):
     paths = sorted(head.iterdir())
     with zipfile.ZipFile(tmp_path / "head.zip", "w") as archive:
         for path in paths:
             archive.write(path, f"export/{path.name}")
     shuffled = shuffled_copy(paths, tmp_path / "shuffled")
     (shuffled / "notes.txt").write_text("not DICOM")
-    wanted = numbers(ich_seq.score_study(head, model))
+    wanted = numbers(ich_seq.score_study(head, network))
     for source in (tmp_path / "head.zip", shuffled, list(reversed(paths))):
-        assert numbers(ich_seq.score_study(source, model)) == wanted
+        assert numbers(ich_seq.score_study(source, network)) == wanted
 
 
 def test_a_gap_makes_every_label_indeterminate(model, gapped, tmp_path):
@@ -152,22 +159,22 @@ def test_a_gap_makes_every_label_indeterminate(model, gapped, tmp_path):
     assert done.stdout.count("indeterminate") == len(LABEL_NAMES)
 
 
-def test_too_incomplete_a_series_is_scored_only_when_asked(model, torn, tmp_path):
+def test_too_incomplete_a_series_is_scored_only_when_asked(model, network, torn, tmp_path):
     refused(ichseq(torn, "--model", model, "--out", "out"), 3, "gap of 35.0 mm", "15.0 mm")
     assert not (tmp_path / "out").exists()
     with pytest.raises(IncompleteSeriesError, match=r"gap of 35\.0 mm"):
-        ich_seq.score_study(torn, model)
-    result = ich_seq.score_study(torn, model, allow_incomplete=True)
+        ich_seq.score_study(torn, network)
+    result = ich_seq.score_study(torn, network, allow_incomplete=True)
     assert result.status is Status.INCOMPLETE
     assert "E-INCOMPLETE" in {found.code for found in result.findings}
 
 
-def test_a_slice_that_cannot_be_decoded_is_left_out_and_said(model, tmp_path):
+def test_a_slice_that_cannot_be_decoded_is_left_out_and_said(network, tmp_path):
     """JPEG-LS cut short inside its stream, while the header is whole: seen only when pixels are read."""
     paths = make_series(tmp_path / "cut", slices=20, syntax="jpegls")
     content = paths[7].read_bytes()
     paths[7].write_bytes(content[:-200] + b"\x00" * 200)
-    result = ich_seq.score_study(tmp_path / "cut", model)
+    result = ich_seq.score_study(tmp_path / "cut", network)
     assert len(result.slices) == 19
     assert result.status is Status.INCOMPLETE
     assert [(item.count, item.in_series) for item in result.dropped] == [(1, True)]
@@ -175,19 +182,19 @@ def test_a_slice_that_cannot_be_decoded_is_left_out_and_said(model, tmp_path):
     assert (gap.after_mm, gap.gap_mm) == (pytest.approx(30.0, abs=1e-3), pytest.approx(10.0, abs=1e-3))
 
 
-def test_a_truncated_slice_at_the_end_makes_the_scan_incomplete(model, tmp_path):
+def test_a_truncated_slice_at_the_end_makes_the_scan_incomplete(network, tmp_path):
     """Spacing cannot show that the last slice is missing; the dropped file does."""
     paths = make_series(tmp_path / "cut", slices=20)
     paths[-1].write_bytes(paths[-1].read_bytes()[:-4000])
-    result = ich_seq.score_study(tmp_path / "cut", model)
+    result = ich_seq.score_study(tmp_path / "cut", network)
     assert len(result.slices) == 19
     assert result.series.gaps == ()
     assert result.status is Status.INCOMPLETE
     assert [(item.code, item.in_series) for item in result.dropped] == [("D-TRUNCATED", True)]
 
 
-def test_one_slice_is_scored_and_warned_about(model, head):
-    result = ich_seq.score_study(sorted(head.iterdir())[0], model)
+def test_one_slice_is_scored_and_warned_about(network, head):
+    result = ich_seq.score_study(sorted(head.iterdir())[0], network)
     assert len(result.slices) == 1
     assert result.status is Status.WITH_WARNINGS
     assert "W-SINGLE-SLICE" in {found.code for found in result.findings}
@@ -209,15 +216,15 @@ class CountingModel:
         return prob
 
 
-def test_a_thousand_slices_pass_in_small_chunks(model, tmp_path):
+def test_a_thousand_slices_pass_in_small_chunks(network, tmp_path):
     make_series(tmp_path / "long", slices=1000, size=(64, 64), spacing_mm=0.2)
-    counting = CountingModel(load_tiny_model(model).info)
+    counting = CountingModel(network.info)
     result = ich_seq.score_study(tmp_path / "long", counting)
     assert len(result.slices) == 1000
     assert counting.chunks == [CHUNK_SLICES] * (1000 // CHUNK_SLICES)
     assert result.series.coverage_mm == pytest.approx(200.0, abs=0.1)
     prob, reduced = np.full((1000, 6), 0.5, np.float32), np.zeros((1000, 8), np.float32)
-    assert load_tiny_model(model).refine(reduced, prob).shape == (1000, 6)
+    assert network.refine(reduced, prob).shape == (1000, 6)
 
 
 def test_several_studies_get_a_folder_each_and_failures_exit_4(model, head, torn, tmp_path):
@@ -236,24 +243,24 @@ def test_several_studies_get_a_folder_each_and_failures_exit_4(model, head, torn
     assert [line["exit_code"] for line in lines if "error" in line] == [3]
 
 
-def test_several_studies_are_too_many_for_score_study_in_python(model, head, tmp_path):
+def test_several_studies_are_too_many_for_score_study_in_python(network, head, tmp_path):
     make_series(tmp_path / "other", slices=20, uid_seed="b")
     with pytest.raises(InputRefusedError, match="2 studies"):
-        ich_seq.score_study([head, tmp_path / "other"], model)
-    outcomes = list(score_studies([head, tmp_path / "other"], load_tiny_model(model)))
+        ich_seq.score_study([head, tmp_path / "other"], network)
+    outcomes = list(score_studies([head, tmp_path / "other"], network))
     assert [type(outcome) for outcome in outcomes] == [ScoredStudy, ScoredStudy]
 
 
-def test_a_refused_study_does_not_stop_the_others(model, head, torn, tmp_path):
+def test_a_refused_study_does_not_stop_the_others(network, torn, tmp_path):
     make_series(tmp_path / "other", slices=20, uid_seed="b")
     shutil.copytree(torn, tmp_path / "torn")
-    outcomes = list(score_studies([tmp_path / "torn", tmp_path / "other"], load_tiny_model(model)))
+    outcomes = list(score_studies([tmp_path / "torn", tmp_path / "other"], network))
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["FailedStudy", "ScoredStudy"]
     (failed,) = [outcome for outcome in outcomes if isinstance(outcome, FailedStudy)]
     assert isinstance(failed.error, IncompleteSeriesError)
 
 
-def test_series_can_be_named(model, head, tmp_path):
+def test_series_can_be_named(network, head, tmp_path):
     def other_series(dataset, index):
         dataset.SeriesInstanceUID = "1.2.3"
         dataset.SOPInstanceUID = f"1.2.3.{index + 1}"
@@ -261,11 +268,11 @@ def test_series_can_be_named(model, head, tmp_path):
 
     make_series(tmp_path / "two", slices=20, edit=other_series)
     source = [head, tmp_path / "two"]
-    by_itself = ich_seq.score_study(source, model)
+    by_itself = ich_seq.score_study(source, network)
     assert by_itself.series_instance_uid != "1.2.3"
     assert [candidate.chosen for candidate in by_itself.candidates].count(True) == 1
     assert any("kernel" in candidate.reason for candidate in by_itself.candidates if not candidate.chosen)
-    named = ich_seq.score_study(source, model, series_uid="1.2.3")
+    named = ich_seq.score_study(source, network, series_uid="1.2.3")
     assert named.series_instance_uid == "1.2.3"
     assert named.status is Status.WITH_WARNINGS
 
@@ -380,8 +387,8 @@ def test_no_header_text_reaches_any_file_or_the_terminal(model, tmp_path):
         assert "MARKER" not in path.read_text(encoding="utf-8")
 
 
-def test_a_process_of_its_own_scores_and_prints_json(model, head, tmp_path):
-    command = [sys.executable, "-c", "from ich_seq.cli import main; main()", "score-study", head]
+def test_a_process_of_its_own_scores_and_prints_json(model, network, head, tmp_path):
+    command = [sys.executable, "-c", "from ich_seq.cli import main; main()", "score-study", "--jobs", "1", head]
     done = subprocess.run(
         [*command, "--model", model, "--out", "out", "--json"], capture_output=True, text=True, check=False
     )
@@ -390,7 +397,7 @@ def test_a_process_of_its_own_scores_and_prints_json(model, head, tmp_path):
     printed = StudyResult.model_validate_json(done.stdout)
     written = StudyResult.model_validate_json((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
     assert printed == written
-    assert numbers(written) == numbers(ich_seq.score_study(head, model))
+    assert numbers(written) == numbers(ich_seq.score_study(head, network))
 
 
 def test_importing_the_package_loads_nothing_heavy():
