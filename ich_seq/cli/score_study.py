@@ -85,19 +85,16 @@ def study_folder_name(study_instance_uid: str) -> str:
 def _write_all(
     outcomes: Iterator[ScoredStudy | FailedStudy], folder: Path, asked: _Asked
 ) -> tuple[list[FailedStudy], int]:
-    """Writes each study as soon as it is known whether it is the only one; returns the failed ones and how many were scored."""
+    """Writes each study as soon as it is scored; returns the failed ones and how many were scored."""
     failed: list[FailedStudy] = []
     scored = 0
-    several = asked.out is None
-    waiting = next(outcomes, None)
-    while waiting is not None:
-        outcome, waiting = waiting, next(outcomes, None)
-        several = several or waiting is not None
+    for outcome in outcomes:
         if isinstance(outcome, FailedStudy):
             failed.append(outcome)
             _say_failure(outcome, asked)
             continue
-        place = folder / study_folder_name(outcome.result.study_instance_uid) if several else folder
+        own_folder = outcome.studies > 1 or asked.out is None
+        place = folder / study_folder_name(outcome.result.study_instance_uid) if own_folder else folder
         result, page = write_study(outcome, place)
         scored += 1
         if asked.as_json:

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from ich_seq.dicom import Finding, Inventory, StudyCandidates, read_study_files
+from ich_seq.dicom import Inventory, StudyCandidates, read_study_files
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError, UsageError
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
@@ -50,18 +50,20 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class ScoredStudy:
-    """A result and the scan that it speaks of, whose slices can still be read."""
+    """A result and the scan that it speaks of, whose slices can still be read; `studies` were found in all."""
 
     result: StudyResult
     volume: Volume
+    studies: int
 
 
 @dataclass(frozen=True, slots=True)
 class FailedStudy:
-    """A study that was not scored, and why."""
+    """A study that was not scored, and why; `studies` were found in all."""
 
     study_instance_uid: str
     error: IchSeqError
+    studies: int
 
 
 def score_study(
@@ -93,7 +95,7 @@ def score_study(
         raise InputRefusedError(
             f"{len(inventory.studies)} studies; give one, name one of its series, or use score_studies"
         )
-    outcome = scoring.outcome(inventory.studies[0], inventory.dropped)
+    outcome = scoring.outcome(inventory.studies[0], inventory)
     if isinstance(outcome, FailedStudy):
         raise outcome.error
     return outcome.result
@@ -121,7 +123,7 @@ def score_studies(
     scoring = _Scoring(model, allow_incomplete, compute, on_slices)
     inventory = scoring.read(paths, series_uid)
     for study in inventory.studies:
-        yield scoring.outcome(study, inventory.dropped)
+        yield scoring.outcome(study, inventory)
 
 
 def load_model(folder: Path, compute: Compute = Compute()) -> StudyModel:
@@ -167,22 +169,22 @@ class _Scoring:
         self._read_headers_s = time.perf_counter() - started
         return inventory
 
-    def outcome(self, study: StudyCandidates, dropped: Sequence[Finding]) -> ScoredStudy | FailedStudy:
+    def outcome(self, study: StudyCandidates, inventory: Inventory) -> ScoredStudy | FailedStudy:
         """One study scored, or why it is not; a bundle that cannot be used raises, since no study can be scored with it."""
         seconds = {"read_headers": self._read_headers_s, "load_model": 0.0, "read_pixels": 0.0, "stage_one": 0.0}
         try:
             volume = self._volume_to_score(study)
         except IchSeqError as error:
-            return FailedStudy(study.study_instance_uid, error)
+            return FailedStudy(study.study_instance_uid, error, len(inventory.studies))
         with _timed(seconds, "load_model"):
             model = self._loaded()
         try:
             probabilities, settled = self._both_stages(model, volume, seconds)
             use = ModelUse(model.info, model.device)
-            result = assemble(settled, probabilities, use, study.candidates, dropped, seconds)
+            result = assemble(settled, probabilities, use, study.candidates, inventory.dropped, seconds)
         except IchSeqError as error:
-            return FailedStudy(study.study_instance_uid, error)
-        return ScoredStudy(result, settled)
+            return FailedStudy(study.study_instance_uid, error, len(inventory.studies))
+        return ScoredStudy(result, settled, len(inventory.studies))
 
     def _loaded(self) -> StudyModel:
         if not isinstance(self._model, StudyModel):
