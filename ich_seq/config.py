@@ -37,7 +37,7 @@ class PreprocessConfig(Section):
     """From HU to the network's input. Source of all defaults: Burduja et al. 2020, Sensors 20:5611."""
 
     windows: tuple[Window, ...] = Field(
-        (Window(level=40, width=80), Window(level=80, width=200), Window(level=40, width=380)), min_length=1
+        default=(Window(level=40, width=80), Window(level=80, width=200), Window(level=40, width=380)), min_length=1
     )
     """One input channel each: brain, subdural, soft tissue."""
     size: Positive = 256
@@ -248,11 +248,7 @@ def load_config(name_or_path: str) -> Config:
 def _section_of(section: type[BaseModel], key: str) -> type[BaseModel]:
     field = section.model_fields.get(key)
     default = None if field is None else field.default
-    return (
-        type(default)
-        if isinstance(default, BaseModel)
-        else {"windows": Window}.get(key, section)
-    )
+    return type(default) if isinstance(default, BaseModel) else {"windows": Window}.get(key, section)
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -67,9 +68,10 @@ def read_reduced(cache: EmbeddingCache) -> Iterator[ReducedSeries]:
         with h5py.File(path, "r") as file:
             if file.attrs["index_sha256"] != sha256_of(cache.folder / "index.json"):
                 raise StaleCacheError(f"{path}: made before the cache was last written; {again}", path=path)
-            columns = {name: file[name][:] for name in ("reduced", "logits", "position_mm")}  # type: ignore[index]
-            uids = file["sop_instance_uid"].asstr()[:]  # type: ignore[union-attr]
-            series_uids = file["series_instance_uid"].asstr()[:]  # type: ignore[union-attr]
+            stored: Any = file  # h5py's stubs call each member a group, a data set or a type
+            columns: dict[str, Any] = {name: stored[name][:] for name in ("reduced", "logits", "position_mm")}
+            uids = stored["sop_instance_uid"].asstr()[:]
+            series_uids = stored["series_instance_uid"].asstr()[:]
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CacheError(f"{path}: no usable PCA coordinates ({error}); {again}", path=path) from error
     if not all(len(values) == cache.index.rows and np.isfinite(values).all() for values in columns.values()):

@@ -101,7 +101,7 @@ class TileSource:
     def _loader(self, rows: Iterable[Sequence[int]]) -> Iterator[tuple[int, Tensor | str]]:
         loader = DataLoader(
             self._files,
-            batch_sampler=list(rows),
+            batch_sampler=[list(batch) for batch in rows],
             num_workers=self.workers,
             collate_fn=_as_list,
             prefetch_factor=4 if self.workers else None,

@@ -88,15 +88,15 @@ def train_cnn(
     network = SliceNet(config.cnn.backbone, config.preprocess)
     load_pretrained(network.backbone, config.cnn.backbone, config.cnn.weights)
     train_splits = ["stage_one"] if config.train_lstm.patients == "reserved" else ["stage_one", "stage_two"]
-    sources = [
+    train, validation = (
         TileSource(_rows(table, splits), root, network.preprocess, settings.workers)
         for splits in (train_splits, ["validation"])
-    ]
-    task = SliceTask(network, *sources, settings.batch_size, settings.augment, config.seed, device)
+    )
+    task = SliceTask(network, train, validation, settings.batch_size, settings.augment, config.seed, device)
     fabric = make_fabric(device, resolve_precision(settings.precision, device))
     fit = Fit(task, _fit_settings(config, table), fabric, folder)
     if settings.keep_tiles_in_memory and not fit.finished():
-        for source in sources:
+        for source in (train, validation):
             source.keep_in_memory()
     result = fit.run(on_progress)
     with replacing(folder / WEIGHTS_FILE) as temporary:

@@ -50,7 +50,9 @@ def test_what_is_written_is_read_back_bit_for_bit(cache_folder: Path) -> None:
 
 
 def test_a_cache_of_other_weights_is_refused_with_the_reason(cache_folder: Path) -> None:
-    with pytest.raises(StaleCacheError, match="made by other weights or preprocessing .*extractor eeeeeeeeeeee, now ffff"):
+    with pytest.raises(
+        StaleCacheError, match="made by other weights or preprocessing .*extractor eeeeeeeeeeee, now ffff"
+    ):
         open_cache(cache_folder, "f" * 64)
 
 
@@ -101,7 +103,9 @@ def test_a_part_of_wrong_content_is_refused(tmp_path: Path, fault: str) -> None:
             file["logits"][0, 0] = np.nan
         else:
             del file["logits"]
-            file["logits"] = np.zeros((3, 6) if fault == "dtype" else (3, 5), np.float64 if fault == "dtype" else np.float32)
+            file["logits"] = np.zeros(
+                (3, 6) if fault == "dtype" else (3, 5), np.float64 if fault == "dtype" else np.float32
+            )
     with pytest.raises(CacheError, match="cannot be used"):
         read_part(tmp_path, identity(0))
 

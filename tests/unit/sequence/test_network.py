@@ -50,7 +50,9 @@ def test_one_slice_and_a_thousand_slices_work(network: SequenceNet) -> None:
 
 def test_both_directions_are_read(network: SequenceNet) -> None:
     whole = scan(20, 3)
-    changed_end = Scan(whole.series_instance_uid, whole.sop_instance_uids, whole.reduced.clone(), whole.prob, whole.labels)
+    changed_end = Scan(
+        whole.series_instance_uid, whole.sop_instance_uids, whole.reduced.clone(), whole.prob, whole.labels
+    )
     changed_end.reduced[-1] += 1
     assert (logits_of(network, [whole])[0][0] - logits_of(network, [changed_end])[0][0]).abs().max() > 1e-6
 

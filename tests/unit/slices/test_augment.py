@@ -5,9 +5,7 @@ import torch
 from ich_seq.config import AugmentConfig
 from ich_seq.slices.augment import augment
 
-OFF = AugmentConfig(
-    flip_probability=0, shift_fraction=0, rotate_deg=0, scale_fraction=0, brightness=0, contrast=0
-)
+OFF = AugmentConfig(flip_probability=0, shift_fraction=0, rotate_deg=0, scale_fraction=0, brightness=0, contrast=0)
 TILES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 

@@ -1,0 +1,117 @@
+"""The model bundle: what comes back, and what is refused by name."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from tiny_model import write_tiny_model
+
+from ich_seq.errors import BundleError
+from ich_seq.files import sha256_of
+from ich_seq.model.bundle import read_bundle, read_info
+from ich_seq.model.torch_backend import TorchModel
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_tiny_model(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change_weights(folder: Path, name: str, values: np.ndarray | None) -> None:
+    """Replaces one tensor (or drops it) and states the new digest, as a careless hand would."""
+    weights = load_file(folder / "weights.safetensors")
+    if values is None:
+        del weights[name]
+    else:
+        weights[name] = values
+    save_file(weights, folder / "weights.safetensors")
+    content = json.loads((folder / "model.json").read_text())
+    content["weights_sha256"] = sha256_of(folder / "weights.safetensors")
+    (folder / "model.json").write_text(json.dumps(content))
+
+
+def test_a_bundle_is_three_files_none_a_pickle(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.json", "weights.safetensors"]
+
+
+def test_what_is_read_computes_the_same_twice(folder: Path) -> None:
+    hu = [np.random.default_rng(seed).uniform(-100, 200, (48, 40)).astype(np.float32) for seed in range(3)]
+    first, second = (TorchModel(read_bundle(folder)).read_slices(hu) for _ in range(2))
+    np.testing.assert_array_equal(first.prob, second.prob)
+    np.testing.assert_array_equal(first.reduced, second.reduced)
+    assert first.prob.shape == (3, 6)
+
+
+def test_the_card_says_it_is_research_software_and_what_taught_it(folder: Path) -> None:
+    card, info = (folder / "README.md").read_text(), read_info(folder)
+    assert "not a medical device" in card
+    assert info.trained_on.description in card
+
+
+def test_a_flipped_bit_in_the_weights_is_refused(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"weights\.safetensors: damaged or changed"):
+        read_bundle(folder)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(folder: Path) -> None:
+    change_weights(folder, "lstm.head.bias", np.full(6, np.nan, np.float32))
+    with pytest.raises(BundleError, match=r"lstm\.head\.bias holds NaN"):
+        read_bundle(folder)
+
+
+def test_a_tensor_of_another_shape_is_refused_by_name(folder: Path) -> None:
+    change_weights(folder, "lstm.head.bias", np.zeros(7, np.float32))
+    with pytest.raises(BundleError, match=r"lstm\.head\.bias does not fit model\.json"):
+        TorchModel(read_bundle(folder))
+
+
+def test_a_missing_part_is_refused_by_name(folder: Path) -> None:
+    change_weights(folder, "pca.mean", None)
+    with pytest.raises(BundleError, match="pca does not fit"):
+        TorchModel(read_bundle(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"format_version": 2}, "bundle format 2; this version reads 1"),
+        ({"labels": ["any"]}, "its labels are any"),
+        ({"surprise": 1}, "surprise: Extra inputs"),
+        ({"embedding_width": -1}, "embedding_width"),
+    ],
+)
+def test_a_model_json_that_does_not_fit_is_refused(folder: Path, change: dict, match: str) -> None:
+    content = json.loads((folder / "model.json").read_text()) | change
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=match):
+        read_info(folder)
+
+
+def test_no_bundle_is_said_with_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"not a model bundle \(no model\.json\)"):
+        read_info(tmp_path)
+    with pytest.raises(BundleError, match="no model there"):
+        read_info(tmp_path / "absent")
+
+
+def test_the_digest_names_weights_and_description(folder: Path) -> None:
+    before = read_info(folder).digest()
+    change_weights(folder, "lstm.head.bias", np.ones(6, np.float32))
+    assert read_info(folder).digest() != before
+
+
+def test_one_slice_and_many_are_refined(folder: Path) -> None:
+    model = TorchModel(read_bundle(folder))
+    for slices in (1, 40):
+        width = model.info.reduced_width
+        refined = model.refine(np.zeros((slices, width), np.float32), np.full((slices, 6), 0.5, np.float32))
+        assert refined.shape == (slices, 6)
+        assert torch.isfinite(torch.from_numpy(refined)).all()

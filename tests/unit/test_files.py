@@ -1,0 +1,66 @@
+"""Whole files or none, and clear words when they cannot be written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ich_seq.errors import OutputError
+from ich_seq.files import make_folder, remove_leftovers, replacing, write_bytes, write_json, write_text
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError, match="half-way"), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("half-way")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_with_nan_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "result.json", {"any": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_folders_place_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError, match="out/deeper: part of the path is a file"):
+        make_folder(tmp_path / "out" / "deeper")
+    with pytest.raises(OutputError, match="a file of that name is in the way"):
+        make_folder(tmp_path / "out")
+
+
+def test_a_folder_that_does_not_exist_at_all_is_made_with_its_parents(tmp_path: Path) -> None:
+    assert make_folder(tmp_path / "a" / "b").is_dir()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    """/dev/full answers every write with ENOSPC, as a full disk does."""
+    target = tmp_path / "result.json"
+    with (
+        pytest.raises(OutputError, match=r"result\.json: the disk is full; free some space"),
+        replacing(target) as temporary,
+    ):
+        temporary.symlink_to("/dev/full")
+        temporary.write_bytes(b"x" * 100_000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = f"""
+import os
+from pathlib import Path
+from ich_seq.files import replacing
+with replacing(Path({str(tmp_path / "part.h5")!r})) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    write_bytes(tmp_path / "whole.h5", b"whole")
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.h5"]
