@@ -24,7 +24,9 @@ def test_every_shipped_config_loads_and_bears_its_name(name: str) -> None:
 def test_a_misspelt_key_is_refused_with_the_right_spelling(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\nabout = "x"\n[train_cnn]\nlearning_rat = 1e-3\n')
-    with pytest.raises(ConfigError, match=r"mine\.toml: unknown key `train_cnn\.learning_rat`; did you mean `learning_rate`\?"):
+    with pytest.raises(
+        ConfigError, match=r"mine\.toml: unknown key `train_cnn\.learning_rat`; did you mean `learning_rate`\?"
+    ):
         load_config(str(path))
 
 

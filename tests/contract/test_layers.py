@@ -7,14 +7,15 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "ich_seq"
 ORDER = (
-    "errors files labels config metrics dicom volume phantom manifest training slices embeddings sequence model study "
-    "segmentation evaluation report service cli"
-).split()
+    *("errors", "files", "labels", "config", "metrics", "dicom", "volume", "phantom", "manifest", "training", "slices"),
+    *("embeddings", "sequence", "model", "study", "segmentation", "evaluation", "report", "service", "cli"),
+)
 ROOMS_OF = {
     "pydicom": {"dicom", "phantom", "report", "service"},
     "h5py": {"embeddings", "slices"},
     "pandas": set(ORDER) - {"errors", "labels", "config", "metrics", "dicom", "volume", "report"},
-    "torch": set(ORDER) - {"errors", "files", "labels", "config", "metrics", "dicom", "volume", "phantom", "manifest", "report"},
+    "torch": set(ORDER)
+    - {"errors", "files", "labels", "config", "metrics", "dicom", "volume", "phantom", "manifest", "report"},
     "rich": {"cli"},
     "click": {"cli"},
 }

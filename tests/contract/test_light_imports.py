@@ -19,7 +19,9 @@ except SystemExit as end:
 
 
 def modules_after(*arguments: str, cwd: Path) -> set[str]:
-    done = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, cwd=cwd, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, cwd=cwd, check=True
+    )
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["code"] == 0, done.stdout + done.stderr
     return set(answer["modules"])

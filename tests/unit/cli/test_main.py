@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import ich_seq.errors as errors
+from ich_seq import errors
 from ich_seq.cli import COMMANDS, LazyGroup, main
 
 

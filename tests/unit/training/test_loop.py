@@ -20,7 +20,7 @@ STEPS = 5
 class Line:
     """Fits y = 3 x through a layer with dropout, so that the seeds of the steps matter."""
 
-    network: nn.Module = field(default_factory=lambda: seeded_network())
+    network: nn.Module = field(default_factory=seeded_network)
     fail_at: tuple[int, int] | None = None
     validation_losses: tuple[float, ...] | None = None
     epoch: int = 0
