@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ich_seq.cli import options
-from ich_seq.cli.descriptions import Description
+from ich_seq.cli.descriptions import Description, printable
 from ich_seq.errors import InputRefusedError
 
 _WIDTH = 110
@@ -30,7 +30,7 @@ def inspect(path: Path, as_json: bool) -> None:
     for name, value in description.facts.items():
         for number, line in enumerate(value if isinstance(value, list) else [str(value)]):
             head = f"  {name if number == 0 else '':<16}"
-            click.echo(click.wrap_text(_printable(line), _WIDTH, initial_indent=head, subsequent_indent=" " * 18))
+            click.echo(click.wrap_text(printable(line), _WIDTH, initial_indent=head, subsequent_indent=" " * 18))
 
 
 def describe(path: Path) -> Description:
@@ -59,7 +59,3 @@ def describe(path: Path) -> Description:
     from ich_seq.cli.study_description import of_study
 
     return of_study(path)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "�" for character in text)

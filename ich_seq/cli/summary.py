@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from ich_seq.cli.descriptions import printable
 from ich_seq.labels import ANY, SUBTYPES
 from ich_seq.report.curves import shown
 from ich_seq.study.result import LabelScore, Reading, Status, StudyResult
@@ -38,7 +39,7 @@ def print_summary(result: StudyResult, page: Path, console: Console | None = Non
             padding=(1, 2),
         )
     )
-    console.print(f"Trained on: {escape(result.model.trained_on)}", style="bold")
+    console.print(f"Trained on: {escape(printable(result.model.trained_on))}", style="bold")
     console.print(result.notice, style="dim")
     console.print(Text(f"Report: {page}"), soft_wrap=True)
 
@@ -87,12 +88,14 @@ def _remarks(result: StudyResult) -> Table:
     table.add_column()
     for item in result.dropped:
         if item.in_series:
-            table.add_row("not used", f"{item.count} x {item.reason} \\[{item.code}]", style=_STYLES["dropped"])
+            table.add_row(
+                "not used", f"{item.count} x {escape(printable(item.reason))} \\[{item.code}]", style=_STYLES["dropped"]
+            )
     for severity in ("refused", "warning", "note"):
         for item in result.findings:
             if item.severity == severity:
                 kind = "incomplete" if severity == "refused" else severity
-                table.add_row(kind, f"{escape(item.message)} \\[{item.code}]", style=_STYLES[severity])
+                table.add_row(kind, f"{escape(printable(item.message))} \\[{item.code}]", style=_STYLES[severity])
     return table
 
 
