@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes, binary_opening
@@ -35,7 +36,7 @@ def features(job: tuple[CohortSpec, int]) -> dict[str, np.ndarray]:
         bone = hu > 300
         inside = binary_opening(binary_fill_holes(bone) & ~bone)
         rows["dense"][k] = ((hu >= 60) & (hu <= 100) & inside).sum() * area
-        head = binary_fill_holes(hu > -200)
+        head = np.asarray(binary_fill_holes(hu > -200))
         coarse = [(hu[head] < -50).sum(), ((hu[head] >= -50) & (hu[head] < -20)).sum()]
         rows["histogram"].append(np.concatenate([np.histogram(hu[head], EDGES)[0], coarse, [head.sum()]]) * area)
     rows["histogram"] = np.asarray(rows["histogram"])
@@ -44,7 +45,7 @@ def features(job: tuple[CohortSpec, int]) -> dict[str, np.ndarray]:
     return rows
 
 
-def cross_validated(x: np.ndarray, y: np.ndarray, groups: np.ndarray, **model: float) -> float:
+def cross_validated(x: np.ndarray, y: np.ndarray, groups: np.ndarray, **model: Any) -> float:
     score = np.zeros(len(y))
     for train, test in GroupKFold(5).split(x, y, groups):
         fitted = HistGradientBoostingClassifier(random_state=0, **model).fit(x[train], y[train])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ich_seq import labels
-from ich_seq.phantom.fields import FAR, NoiseCube
+from ich_seq.phantom.fields import FAR, NoiseCube, Number, Triple
 from ich_seq.phantom.paint import Lesion, bounds
 from ich_seq.phantom.scene import Scene, Volume
 
@@ -81,7 +81,7 @@ def _parenchymal(rng: np.random.Generator, scene: Scene, noise: NoiseCube, ml: f
     turn = np.linalg.qr(rng.standard_normal((3, 3)))[0] @ np.diag(1 / rng.uniform(0.75, 1.35, 3))
     parts = [sum(np.float32(turn[i, j]) * point[i] for i in range(3)) for j in range(3)]
     radius = np.sqrt(parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2)
-    lobes = _inside(noise, scene) * np.clip(radius * np.float32(0.16), 0, 4)
+    lobes = _inside(noise, scene) * np.clip(radius * np.float32(0.12), 0, 2.5)
     if seat in ("cerebellum", "pons"):
         wall = np.maximum(f["infra"] + 2, f["cavity"] + 3)
     else:
@@ -132,13 +132,13 @@ def _subarachnoid(rng: np.random.Generator, scene: Scene, noise: NoiseCube, ml: 
     return _Shape(seat, field, region, 1.0)
 
 
-def _spread(ml: float, thick_mm: float, slender: float, most_mm: float) -> tuple[float, float]:
+def _spread(ml: Number, thick_mm: Number, slender: Number, most_mm: Number) -> tuple[float, float]:
     """Half axes in mm of an elliptic film of a volume and a greatest thickness: V = pi a b T / 2; the shorter is held to `most_mm`."""
     short = min(float(np.sqrt(2000 * ml / (np.pi * thick_mm * slender))), most_mm)
-    return max(short * slender, 10.0), max(short, 8.0)
+    return float(max(short * slender, 10.0)), float(max(short, 8.0))
 
 
-def _cap(scene: Scene, seat: tuple[float, float, float], reach: tuple[float, float]) -> tuple[Volume, Volume]:
+def _cap(scene: Scene, seat: Triple, reach: tuple[Number, Number]) -> tuple[Volume, Volume]:
     """1 - (r / reach)^2 over the inner table around a seat (azimuth, height, side), and the points' side."""
     azimuth, height, side = seat
     f = scene.fields
@@ -153,7 +153,8 @@ def _cap(scene: Scene, seat: tuple[float, float, float], reach: tuple[float, flo
 def _subdural(rng: np.random.Generator, scene: Scene, noise: NoiseCube, ml: float) -> _Shape:
     """A crescent along one hemisphere, a film on the falx, or one on the tentorium."""
     f = scene.fields
-    seat = _pick(rng, {"convexity": 0.72, "falx": 0.16, "tentorium": 0.12})
+    seat = _pick(rng, {"convexity": 0.68, "falx": 0.18, "tentorium": 0.14})
+    seat = seat if ml < 10 else "convexity"  # more blood than this does not stay on the falx or the tentorium alone
     side = float(rng.choice((-1.0, 1.0)))
     if seat == "convexity":
         place = (rng.uniform(0.25, 0.75) * np.pi, rng.uniform(8, 45), side)

@@ -91,7 +91,12 @@ def _sylvian(head: Head, ax: Field, y: Field, z: Field) -> Field:
     half = np.float32(0.5 + 1.5 * head.atrophy)
     lip = np.abs(z - np.float32(0.18) * (y + 10) + 2 - 2 * np.sin(ax * np.float32(0.25)))
     entry = np.maximum(lip - half, np.maximum(np.float32(35.0) - ax, np.abs(y + 4) - 24))
-    bend = ax - np.float32(36.5) + np.float32(0.006) * (y + 8) ** 2 - np.float32(1.2) * np.sin(y * np.float32(0.5))
+    bend = (
+        ax
+        - np.float32(36.5)
+        + np.float32(0.006) * (y + 8) ** 2
+        - np.float32(0.9) * np.sin(y * np.float32(0.37) + z * np.float32(0.3))
+    )
     cleft = np.maximum(np.abs(bend) - half * np.float32(0.8), ellipsoid(ax, y, z, (37, -6, 2), (9, 21, 15)))
     return np.minimum(entry, cleft)
 
@@ -109,7 +114,7 @@ def _midline(head: Head, x: Field, y: Field, z: Field, infra: Field) -> tuple[Fi
 def _sinuses(x: Field, y: Field, z: Field, cavity: Field, tent: Field, falx_x: Field) -> Field:
     """Superior sagittal, straight, transverse and sigmoid sinuses, and the torcula."""
     ax = np.abs(x)
-    sagittal = np.maximum(np.abs(falx_x) + cavity * np.float32(0.55) * np.where(cavity < 0, -1, 0) - 4.6, -cavity - 8.0)
+    sagittal = np.maximum(np.abs(falx_x) - np.float32(0.55) * np.minimum(cavity, 0) - 4.6, -cavity - 8.0)
     sagittal = np.maximum(sagittal, np.where(y > 40, -tent - 3, 5 - z))
     straight = np.sqrt(falx_x * falx_x + (tent - 1.5) ** 2) - np.float32(2.4)
     straight = np.maximum(straight, np.float32(30.0) - y)
@@ -158,8 +163,7 @@ def brain_fields(head: Head, x: Field, y: Field, z: Field, cavity: Field) -> Bra
     above = np.float32(0.6) - infra
     sylvian = _sylvian(head, ax, y, z)
     cortical = np.minimum(np.minimum(sulcus, fissure), sylvian)
-    sub = np.where(depth > 0, depth - gap, depth - gap)
-    spaces = np.minimum(np.minimum(np.maximum(cortical, above), sub), _cisterns(head, x, y, z))
+    spaces = np.minimum(np.minimum(np.maximum(cortical, above), depth - gap), _cisterns(head, x, y, z))
     hole = np.sqrt((x / 19) ** 2 + ((y - 6) / 25) ** 2)
     sheet = np.maximum(np.abs(tent) * np.float32(0.86) - np.float32(head.dura_mm * 0.45), (1 - hole) * 18)
     sheet = np.maximum(sheet, np.float32(-8.0) + np.float32(0.62) * ax - y)

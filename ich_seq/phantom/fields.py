@@ -15,14 +15,15 @@ from jaxtyping import Bool, Float32
 from scipy.ndimage import map_coordinates
 
 Field = Float32[np.ndarray, "..."]
-Triple = tuple[float, float, float]
-Knot = tuple[float, float, float, float]
+Number = int | float | np.floating
+Triple = tuple[Number, Number, Number]
+Knot = tuple[Number, Number, Number, Number]
 FAR = np.float32(99.0)  # the distance, in mm, of what is too far off to matter
 _NEAR_MM = 16.0
 _BEND_MM = 6.0  # heights of a slab lie within its corners' but for the head's warp
 
 
-def _beyond(z: Field, low: float, high: float) -> bool:
+def _beyond(z: Field, low: Number, high: Number) -> bool:
     """Whether a slab of points lies wholly above or below a shape, by more than any edge or blend reaches."""
     if z.ndim < 3:
         return False
@@ -70,7 +71,7 @@ def tube(x: Field, y: Field, z: Field, knots: Sequence[Knot]) -> Field:
     return distance
 
 
-def smooth_union(a: Field, b: Field, blend_mm: float) -> Field:
+def smooth_union(a: Field, b: Field, blend_mm: Number) -> Field:
     """Union of two shapes whose meeting edge is rounded over `blend_mm`.
 
     Source: the polynomial smooth minimum, Quilez, "smooth minimum" (2013).
@@ -79,7 +80,7 @@ def smooth_union(a: Field, b: Field, blend_mm: float) -> Field:
     return np.minimum(a, b) - h * h * np.float32(0.25 / blend_mm)
 
 
-def coverage(distance: Field, width_mm: float) -> Field:
+def coverage(distance: Field, width_mm: Number) -> Field:
     """Share of a voxel that a shape fills: 1 inside, 0 outside, a ramp of `width_mm` across its surface."""
     share = distance * np.float32(-1.0 / width_mm)
     share += np.float32(0.5)
@@ -113,8 +114,8 @@ class NoiseCube:
         kx, ky, kz = np.meshgrid(k, k, k[: size // 2 + 1], indexing="ij", sparse=True)
         radius = np.sqrt(kx**2 + ky**2 + kz**2) * wavelength_mm
         spectrum = np.exp(-0.5 * ((np.abs(radius) - 1.0) / spread) ** 2)
-        white = scipy.fft.rfftn(rng.standard_normal((size, size, size), dtype=np.float32))
-        cube = scipy.fft.irfftn(white * spectrum.astype(np.float32), s=(size, size, size))
+        white = np.asarray(scipy.fft.rfftn(rng.standard_normal((size, size, size), dtype=np.float32)))
+        cube = np.asarray(scipy.fft.irfftn(white * spectrum.astype(np.float32), s=(size, size, size)))
         self.cube = np.asarray(cube / cube.std(), np.float32)
 
     def __call__(self, x: Field, y: Field, z: Field) -> Field:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ich_seq.phantom.fields import Field, NoiseCube, ellipsoid, tube
+from ich_seq.phantom.fields import Field, NoiseCube, Triple, ellipsoid, tube
 from ich_seq.phantom.head import Head
 from ich_seq.phantom.paint import Lesion, bounds
 from ich_seq.phantom.scene import Scene
@@ -25,14 +25,12 @@ class Mimic:
 
     kind: str
     hu: float
-    centres: tuple[tuple[float, float, float], ...]
-    radii: tuple[float, float, float]
+    centres: tuple[Triple, ...]
+    radii: Triple
     opacity: float = 1.0
 
 
-def _both(
-    rng: np.random.Generator, place: tuple[float, float, float], jitter: float, both: float
-) -> tuple[tuple[float, float, float], ...]:
+def _both(rng: np.random.Generator, place: Triple, jitter: float, both: float) -> tuple[Triple, ...]:
     """A place on the left and, at the chance `both`, on the right; else on one side."""
     centres = [tuple(np.array(place) * (side, 1, 1) + rng.normal(0, jitter, 3)) for side in (-1, 1)]
     keep = centres if rng.random() < both else [centres[int(rng.integers(2))]]
@@ -43,7 +41,7 @@ def _typical(rng: np.random.Generator) -> list[Mimic]:
     """Calcifications at their usual places."""
     found = []
 
-    def size(low: float, high: float) -> tuple[float, float, float]:
+    def size(low: float, high: float) -> Triple:
         r = rng.uniform(low, high)
         return (float(r * rng.uniform(0.7, 1.2)), float(r * rng.uniform(0.8, 1.4)), float(r * rng.uniform(0.6, 1.1)))
 
@@ -107,13 +105,14 @@ def mimic_lesions(mimic: Mimic, scene: Scene, noise: NoiseCube) -> list[Lesion]:
     """What is painted for one mimic, one lesion a centre; nothing of it ever enters the mask."""
     found = []
     for centre in mimic.centres:
-        reach = tuple(radius + 8.0 for radius in mimic.radii) if mimic.kind != VESSEL else (48.0, 24.0, 34.0)
+        a, b, c = mimic.radii
+        reach = (a + 8.0, b + 8.0, c + 8.0) if mimic.kind != VESSEL else (48.0, 24.0, 34.0)
         place = _near(scene, centre, reach)
         if place is None:
             continue
         x, y, z = (scene.fields[axis][place] for axis in "xyz")
         if mimic.kind == VESSEL:
-            shape = _vessels(x, y, z, mimic.radii[0])
+            shape = _vessels(x, y, z, float(mimic.radii[0]))
         else:
             shape = ellipsoid(x, y, z, centre, mimic.radii) + noise(x, y, z) * np.float32(0.18 * min(mimic.radii))
         distance = np.maximum(shape, scene.fields["cavity"][place])
@@ -122,9 +121,7 @@ def mimic_lesions(mimic: Mimic, scene: Scene, noise: NoiseCube) -> list[Lesion]:
     return found
 
 
-def _near(
-    scene: Scene, centre: tuple[float, float, float], reach: tuple[float, float, float]
-) -> tuple[slice, slice, slice] | None:
+def _near(scene: Scene, centre: Triple, reach: Triple) -> tuple[slice, slice, slice] | None:
     """The part of the scene around a point; looked for on every second sub-slice and fourth cell, with room for what that misses."""
     near: Any = True
     for axis, middle, wide in zip("xyz", centre, reach, strict=True):

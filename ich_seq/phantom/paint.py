@@ -90,7 +90,7 @@ class Brush:
         share = coverage(enlarge(field[:, window[0], window[1]], self.step), width)
         if opacity < 1.0:
             share *= np.float32(opacity)
-        value = np.float32(hu) if isinstance(hu, float) else enlarge(hu[:, window[0], window[1]], self.step)
+        value = enlarge(hu[:, window[0], window[1]], self.step) if isinstance(hu, np.ndarray) else np.float32(hu)
         part = target[place]
         part += share * (value - part)
 
@@ -102,13 +102,13 @@ def _head_tissues(brush: Brush) -> None:
     skin, vault = get("skin", k), get("vault", k)
     brush.paint(brush.canvas, skin, 38.0)
     brush.paint(brush.canvas, skin + 2.4, -95.0)
+    brush.paint(brush.canvas, vault - head.skull_mm - 0.8, head.muscle_hu - 12, 1.0, 0.5)
     if get("z", k).min() < -15:
         brush.paint(brush.canvas, np.maximum(vault + 1.0, skin + 4.0), 22.0)
     brush.paint(brush.canvas, get("fat", k), -78.0)
     brush.paint(brush.canvas, get("globe", k), 42.0)
     brush.paint(brush.canvas, get("globe", k) + 1.5, 10.0)
     brush.paint(brush.canvas, np.maximum(get("muscle", k), skin + 2.6), head.muscle_hu)
-    brush.paint(brush.canvas, vault - head.skull_mm - 0.8, head.muscle_hu - 12, 1.0, 0.5)
 
 
 def _brain(brush: Brush) -> tuple[Volume, tuple[slice, slice]] | None:

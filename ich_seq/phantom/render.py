@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from ich_seq.phantom.bleeds import Bleed, BleedRange, make_bleeds
 from ich_seq.phantom.fields import NoiseCube
@@ -66,8 +66,8 @@ def _paint(
         ny, nx = part.shape
         part += plane[:ny, :nx] + np.float32(1000)
         shares = shares[:, :ny, :nx]
-        blood = shares.sum(0) >= 0.5
-        mask[k, y0 : y0 + ny, x0 : x0 + nx] = np.where(blood, shares.argmax(0) + 1, 0)
+        code = np.asarray(shares.argmax(0), np.uint8) + np.uint8(1)
+        mask[k, y0 : y0 + ny, x0 : x0 + nx] = np.where(shares.sum(0) >= 0.5, code, np.uint8(0))
     return hu, mask
 
 
@@ -98,13 +98,29 @@ def _facts(
 def _acceptable(spec: CohortSpec, plan: StudyPlan, truth: Truth) -> bool:
     """Whether every planned subtype is there, in a volume within the range and positive in at least one slice."""
     low, high = spec.volume_ml
-    present = truth.labels.any(0)
+    present = truth.labels.max(0)
     names = list(truth.ml)
     return all(low <= truth.ml[name] <= high and present[names.index(name)] for name in plan.subtypes)
 
 
+def _bled(
+    spec: CohortSpec, plan: StudyPlan, scene: Scene, scanner: Scanner, mimics: list[tuple[Mimic, Lesion]]
+) -> tuple[Float32[np.ndarray, "s y x"], UInt8[np.ndarray, "s y x"], Truth]:
+    """HU before noise, mask and truth; a bleed that found no room or lost it to another is drawn again, `_TRIES` - 1 times at most."""
+    attempt = 0
+    while True:
+        bleeds = _bleeds(spec, plan, scene, attempt)
+        lesions = [lesion for _, lesion in mimics] + [lesion for bleed in bleeds for lesion in bleed.lesions]
+        hu, mask = _paint(scene, lesions, scanner, spec.stream(_NOISE + 20, plan.index))
+        facts = _facts(plan, scene, scanner, bleeds, mimics)
+        truth = count_truth(mask, scene.geometry, spec.min_area_mm2, facts)
+        attempt += 1
+        if attempt == _TRIES or _acceptable(spec, plan, truth):
+            return hu, mask, truth
+
+
 def render_plan(spec: CohortSpec, plan: StudyPlan) -> PhantomStudy:
-    """One planned study. A bleed that found no room or lost it to another is drawn again, three times at most."""
+    """One planned study. The same plan gives the same pixels."""
     head = draw_head(spec.stream(_HEAD, plan.patient), plain=not spec.mimics)
     rng = spec.stream(_GEOMETRY, plan.index)
     ranges = GeometryRange(spec.matrices, spec.slices, spec.spacing_mm, spec.tilt_deg, spec.rotation_deg, spec.shift_mm)
@@ -115,13 +131,7 @@ def render_plan(spec: CohortSpec, plan: StudyPlan) -> PhantomStudy:
     drawn = draw_mimics(mimic_rng, head, spec.spot_rate) if spec.mimics else []
     rough = NoiseCube(mimic_rng, 7.0, 0.4, 32)
     mimics = [(mimic, lesion) for mimic in drawn for lesion in mimic_lesions(mimic, scene, rough)]
-    for attempt in range(_TRIES):
-        bleeds = _bleeds(spec, plan, scene, attempt)
-        lesions = [lesion for _, lesion in mimics] + [lesion for bleed in bleeds for lesion in bleed.lesions]
-        hu, mask = _paint(scene, lesions, scanner, spec.stream(_NOISE + 20, plan.index))
-        truth = count_truth(mask, geometry, spec.min_area_mm2, _facts(plan, scene, scanner, bleeds, mimics))
-        if _acceptable(spec, plan, truth):
-            break
+    hu, mask, truth = _bled(spec, plan, scene, scanner, mimics)
     noise_rng = spec.stream(_NOISE, plan.index)
     for k in range(geometry.slices):
         hu[k] = add_noise(hu[k], noise_rng, geometry, scanner)
@@ -130,7 +140,7 @@ def render_plan(spec: CohortSpec, plan: StudyPlan) -> PhantomStudy:
     return PhantomStudy(plan, hu, mask, truth.labels, geometry, truth, signed, signed and padded)
 
 
-def circle(matrix: int) -> np.ndarray:
+def circle(matrix: int) -> Bool[np.ndarray, "y x"]:
     """True inside the circle that the scanner reconstructs."""
     centred = np.arange(matrix, dtype=np.float32) - 0.5 * (matrix - 1)
     return centred[:, None] ** 2 + centred[None] ** 2 <= (0.5 * matrix) ** 2

@@ -53,8 +53,8 @@ def noise_plane(rng: np.random.Generator, geometry: Geometry, kernel_mm: float) 
     fx = np.fft.rfftfreq(n, geometry.pixel_mm).astype(np.float32)[None]
     f = np.sqrt(fy * fy + fx * fx)
     shape = np.sqrt(f + np.float32(0.02)) * np.exp(-((f * np.float32(2.2 * kernel_mm)) ** 2))
-    white = scipy.fft.rfft2(rng.standard_normal((n, n), dtype=np.float32))
-    plane = scipy.fft.irfft2(white * shape, s=(n, n))
+    white = np.asarray(scipy.fft.rfft2(rng.standard_normal((n, n), dtype=np.float32)))
+    plane = np.asarray(scipy.fft.irfft2(white * shape, s=(n, n)))
     return np.asarray(plane / plane.std(), np.float32)
 
 

@@ -11,7 +11,7 @@ from ich_seq.phantom.geometry import Geometry
 from ich_seq.phantom.head import Head
 from ich_seq.phantom.skull import skull_fields, vault_distance
 
-Volume = Float32[np.ndarray, "t y x"]
+Volume = Float32[np.ndarray, "_t _y _x"]  # unbound: slabs of several sizes meet
 WHOLE_NAMES = ("cavity", "ventricle", "spaces", "midline", "tentorium", "infra")
 
 

@@ -23,49 +23,55 @@ class CohortSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    studies: int = Field(60, ge=1, le=100_000, description="Number of studies.")
-    seed: int = Field(0, ge=0, description="Everything random follows from it and from a study's index.")
+    studies: int = Field(default=60, ge=1, le=100_000, description="Number of studies.")
+    seed: int = Field(default=0, ge=0, description="Everything random follows from it and from a study's index.")
     matrices: tuple[int, ...] = Field(
-        (256, 320, 512), description="Rows and columns of a slice; one is drawn per study."
+        default=(256, 320, 512), description="Rows and columns of a slice; one is drawn per study."
     )
-    slices: tuple[int, int] = Field((20, 60), description="Fewest and most slices of a study.")
+    slices: tuple[int, int] = Field(default=(20, 60), description="Fewest and most slices of a study.")
     spacing_mm: tuple[float, float] = Field(
-        (2.5, 7.0), description="Least and greatest distance of slices, along their normal."
+        default=(2.5, 7.0), description="Least and greatest distance of slices, along their normal."
     )
     tilt_deg: tuple[float, float] = Field(
-        (0.0, 20.0), description="Least and greatest gantry tilt; a quarter have none."
+        default=(0.0, 20.0), description="Least and greatest gantry tilt; a quarter have none."
     )
     rotation_deg: float = Field(
-        6.0, ge=0, le=20, description="How far a head may be turned in the scanner (standard deviations)."
+        default=6.0, ge=0, le=20, description="How far a head may be turned in the scanner (standard deviations)."
     )
-    shift_mm: float = Field(8.0, ge=0, le=30, description="How far a head may lie off the centre, each way.")
+    shift_mm: float = Field(default=8.0, ge=0, le=30, description="How far a head may lie off the centre, each way.")
     prevalence: dict[str, float] = Field(
         default_factory=lambda: dict(RSNA_PREVALENCE),
         description="Share of patients with each subtype; those not named keep RSNA's 2019 share.",
     )
     any_prevalence: float | None = Field(
-        None,
+        default=None,
         description="Share of patients with any bleed; none: RSNA's 0.4041, or the nearest that the subtypes' shares allow.",
     )
     studies_per_patient: float = Field(
-        1.1, ge=1.0, le=5.0, description="Mean; RSNA's is about 1.1. A patient keeps head and bleeds."
+        default=1.1, ge=1.0, le=5.0, description="Mean; RSNA's is about 1.1. A patient keeps head and bleeds."
     )
-    mimics: bool = Field(True, description="Whether heads have what looks like blood and is not, and scanners streaks.")
-    spot_rate: float = Field(5.0, ge=0, description="Mean number of flat dense spots per head, one or two slices each.")
+    mimics: bool = Field(
+        default=True, description="Whether heads have what looks like blood and is not, and scanners streaks."
+    )
+    spot_rate: float = Field(
+        default=5.0, ge=0, description="Mean number of flat dense spots per head, one or two slices each."
+    )
     noise_hu: tuple[float, float] = Field(
-        (2.8, 5.2), description="Least and greatest noise at 5 mm: standard deviation in HU."
+        default=(2.8, 5.2), description="Least and greatest noise at 5 mm: standard deviation in HU."
     )
-    blood_hu: tuple[float, float] = Field((50.0, 90.0), description="Least and greatest density of blood.")
+    blood_hu: tuple[float, float] = Field(default=(50.0, 90.0), description="Least and greatest density of blood.")
     isodense_share: float = Field(
-        0.15, ge=0, le=1, description="Share of bleeds only 5 to 11 HU denser than grey matter."
+        default=0.15, ge=0, le=1, description="Share of bleeds only 5 to 11 HU denser than grey matter."
     )
     volume_ml: tuple[float, float] = Field(
-        (0.3, 80.0), description="Least and greatest volume of a bleed, drawn log-uniformly."
+        default=(0.3, 80.0), description="Least and greatest volume of a bleed, drawn log-uniformly."
     )
     min_area_mm2: float = Field(
-        20.0, gt=0, description="A slice is positive where its mask of a subtype covers at least this."
+        default=20.0, gt=0, description="A slice is positive where its mask of a subtype covers at least this."
     )
-    rsna_like: bool = Field(False, description="Whether headers are RSNA's: ID_ identifiers, no InstanceNumber.")
+    rsna_like: bool = Field(
+        default=False, description="Whether headers are RSNA's: ID_ identifiers, no InstanceNumber."
+    )
 
     @field_validator("prevalence")
     @classmethod

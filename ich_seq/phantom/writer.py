@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import nibabel
+import nibabel.nifti1
 import numpy as np
 import pydicom
 from jaxtyping import UInt16

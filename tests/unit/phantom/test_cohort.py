@@ -1,8 +1,10 @@
 import csv
 import hashlib
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import nibabel.nifti1
 import numpy as np
@@ -22,10 +24,10 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def masks(cohort: Path):
+def masks(cohort: Path) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
     for study in read_truth(cohort)["studies"]:
         image = nibabel.nifti1.load(cohort / study["mask"])
-        yield study, np.asarray(image.dataobj), image.affine
+        yield study, np.asarray(image.dataobj), np.asarray(image.affine)
 
 
 def test_ml_in_the_truth_are_those_counted_in_the_masks(cohort: Path):
