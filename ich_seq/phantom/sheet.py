@@ -30,7 +30,7 @@ def _spec(seed: int, **values: Any) -> CohortSpec:
     return CohortSpec(studies=1000, seed=seed, **{**plain, **values})
 
 
-def _head_only(hu: Float32[np.ndarray, "y x"], middle: tuple[int, int], half: int) -> Float32[np.ndarray, "y x"]:
+def _head_only(hu: Float32[np.ndarray, "y x"], middle: tuple[int, int], half: int) -> Float32[np.ndarray, "side side"]:
     """A square around the head, filled up with air where it leaves the image."""
     padded = np.pad(hu, half, constant_values=-1000.0)
     return padded[middle[0] : middle[0] + 2 * half, middle[1] : middle[1] + 2 * half]

@@ -77,7 +77,7 @@ def _air(head: Head, ax: Field, y: Field, z: Field, cells: Field) -> Field:
     mastoid = ellipsoid(ax, y, z, (60, 27, -48), (12 * grow, 17 * grow, 20 * grow))
     mastoid = np.maximum(mastoid, (np.float32(0.50) - np.abs(cells)) * np.float32(2.2))
     antrum = ellipsoid(ax, y, z, (27, -62, -74), (15, 18, 17))
-    frontal = ellipsoid(ax, y, z, (11, -head.half_length_mm - 3.5, -20), (12 * grow, 3.2, 13 * grow))
+    frontal = ellipsoid(ax, y, z, (10, -head.half_length_mm - 3.0, -20), (11 * grow, 2.7, 12 * grow))
     nose = np.maximum(ellipsoid(ax, y, z, (7, -70, -68), (5.0, 24, 26)), np.float32(0.9) - ax * 0 - np.abs(cells))
     throat = ellipsoid(ax, y, z, (0, -30, -84), (13, 10, 20))
     canal = capsule(ax, y, z, (50, 10, -51, 3.0), (86, 8, -52, 4.0))
@@ -135,7 +135,7 @@ def skull_fields(head: Head, x: Field, y: Field, z: Field) -> Skull:
         vault,
     )
     mastoid = ellipsoid(ax, y, z, (61, 27, -50), (14, 19, 23))
-    brow = ellipsoid(x, y, z, (0, -head.half_length_mm - 2.5, -20), (34, 6.5, 18))
+    brow = ellipsoid(x, y, z, (0, -head.half_length_mm - 1.5, -20), (32, 6.3, 18))
     bone = np.minimum(np.minimum(smooth_union(ring, brow, 8.0), plate), np.minimum(solid, mastoid))
     fat, globe, muscle = _soft(head, vault, ax, y, z)
     fat = np.maximum(fat, -cavity)
