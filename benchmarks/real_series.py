@@ -77,7 +77,8 @@ def main() -> None:
     page = f"""# What the model `{info.name}` says of real series
 
 `.venv/bin/python -m benchmarks.real_series`. {info.trained_on.description}
-These rows show that real series are read, ordered and scored; they say nothing about accuracy, and nothing was tuned on them. Scores: stage one / stage two, maximum over slices.
+These rows show that real series are read, ordered and scored; they say nothing about accuracy, and nothing was tuned
+on them. Scores: stage one / stage two, maximum over slices.
 
 | series | status | slices | codes | {labels} |
 | --- | --- | ---: | --- |{" --- |" * len(LABELS)}

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import click
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.text import Text
 Advance = Callable[[int, int], None]
 
 
+@runtime_checkable
 class FitProgress(Protocol):
     """Where a fit stands, as `training.loop` tells it; spelt out here so that counting bars need not load torch."""
 

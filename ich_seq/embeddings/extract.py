@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float32
 from safetensors.numpy import load_file, save_file
 
@@ -19,6 +18,7 @@ from ich_seq.embeddings.pca import Pca, StreamingCovariance
 from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError, StaleCacheError
 from ich_seq.files import make_folder, remove_leftovers, replacing, write_text
 from ich_seq.slices.network import SliceNet
+from ich_seq.slices.read import read_slices
 
 PCA_FILE = "pca.safetensors"
 EXTRACTOR_FILE = "extractor.txt"
@@ -51,21 +51,6 @@ def extractor_identity(network: SliceNet) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def read_slices(
-    network: SliceNet, slices_hu: list[Float32[np.ndarray, "y x"]], batch_size: int, device: str
-) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s d"]]:
-    """Logits and embeddings of slices in HU, which may differ in matrix; each is windowed by itself."""
-    logits, embeddings = [], []
-    with torch.inference_mode():
-        for start in range(0, len(slices_hu), batch_size):
-            chunk = slices_hu[start : start + batch_size]
-            tiles = torch.cat([network.preprocess.tiles(torch.from_numpy(hu).to(device).unsqueeze(0)) for hu in chunk])
-            output = network(tiles)
-            logits.append(output.logits.float().cpu().numpy())
-            embeddings.append(output.embedding.float().cpu().numpy())
-    return np.concatenate(logits), np.concatenate(embeddings)
 
 
 def extract(

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64
-from scipy.linalg import eigh
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,8 @@ class StreamingCovariance:
             raise ValueError(f"components = {components}: the embeddings have {width} dimensions")
         if self.count <= components:
             raise ValueError(f"components = {components}: PCA needs more slices than that, got {self.count}")
+        from scipy.linalg import eigh  # late: scoring applies a PCA and fits none
+
         variance, vectors = eigh(self.scatter / (self.count - 1), subset_by_index=(width - components, width - 1))
         leading = vectors[:, ::-1].T
         signs = np.sign(leading[np.arange(components), np.abs(leading).argmax(axis=1)])

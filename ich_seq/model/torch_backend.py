@@ -10,12 +10,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ich_seq.config import Config
-from ich_seq.embeddings.extract import read_slices
 from ich_seq.embeddings.pca import Pca
 from ich_seq.errors import BundleError
 from ich_seq.model.bundle import Bundle, BundleInfo, TrainedOn
 from ich_seq.sequence.network import SequenceNet
 from ich_seq.slices.network import SliceNet
+from ich_seq.slices.read import read_slices
 
 
 class SliceReading(NamedTuple):

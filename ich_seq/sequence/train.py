@@ -18,8 +18,8 @@ from ich_seq.errors import DatasetError
 from ich_seq.files import replacing
 from ich_seq.sequence.dataset import Scan, ScanBatch, batch_scans
 from ich_seq.sequence.network import SequenceNet
-from ich_seq.training.compute import make_fabric, seed_for
-from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings
+from ich_seq.training.compute import seed_for
+from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings, make_fabric
 from ich_seq.training.objective import competition_loss, validation_metrics
 
 WEIGHTS_FILE = "lstm.safetensors"

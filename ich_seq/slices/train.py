@@ -21,8 +21,8 @@ from ich_seq.slices.augment import augment
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.tiles import TileBatch, TileSource
 from ich_seq.slices.weights import load_pretrained
-from ich_seq.training.compute import make_fabric, resolve_precision, seed_for
-from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings
+from ich_seq.training.compute import resolve_precision, seed_for
+from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings, make_fabric
 from ich_seq.training.objective import competition_loss, validation_metrics
 
 WEIGHTS_FILE = "cnn.safetensors"

@@ -4,8 +4,6 @@ import os
 from typing import Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision import MixedPrecision
 
 Precision = Literal["auto", "fp32", "bf16"]
 _LARGEST_SEED = 2**63 - 1
@@ -44,14 +42,6 @@ def set_threads(jobs: int) -> int:
     threads = jobs or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     return threads
-
-
-def make_fabric(device: str, precision: Literal["fp32", "bf16"]) -> Fabric:
-    """Lightning Fabric for one device, with master weights in fp32 and, for bf16, autocast around the forward pass."""
-    kind, _, number = device.partition(":")
-    index = int(number or 0)
-    plugin = MixedPrecision("bf16-mixed", kind) if precision == "bf16" else None
-    return Fabric(accelerator=kind, devices=[index] if kind == "cuda" else 1, plugins=[plugin] if plugin else None)
 
 
 def seed_for(*parts: int) -> int:

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from ich_seq.config import TrainCnnConfig, TrainLstmConfig
@@ -235,6 +236,14 @@ def _finite(loss: float, kind: str, state: _State) -> float:
             "lower `learning_rate` in the config and start again in another --run folder"
         )
     return loss
+
+
+def make_fabric(device: str, precision: Literal["fp32", "bf16"]) -> Fabric:
+    """Lightning Fabric for one device, with master weights in fp32 and, for bf16, autocast around the forward pass."""
+    kind, _, number = device.partition(":")
+    index = int(number or 0)
+    plugin = MixedPrecision("bf16-mixed", kind) if precision == "bf16" else None
+    return Fabric(accelerator=kind, devices=[index] if kind == "cuda" else 1, plugins=[plugin] if plugin else None)
 
 
 def learning_rate_factor(step: int, total_steps: int, schedule: str, warmup_fraction: float) -> float:

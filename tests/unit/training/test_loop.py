@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ich_seq.errors import CheckpointError, ConfigError
-from ich_seq.training.compute import make_fabric, seed_for
-from ich_seq.training.loop import Fit, FitSettings, learning_rate_factor
+from ich_seq.training.compute import seed_for
+from ich_seq.training.loop import Fit, FitSettings, learning_rate_factor, make_fabric
 
 STEPS = 5
 

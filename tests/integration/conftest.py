@@ -1,0 +1,76 @@
+"""One small synthetic cohort, its table and a finished run, shared by the tests of this folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from kills import run
+
+from ich_seq.files import write_text
+
+CONFIG = """
+name = "small"
+about = "Small enough to be trained and killed often."
+[split]
+stage_one = 0.4
+stage_two = 0.2
+validation = 0.2
+test = 0.2
+[preprocess]
+size = 32
+[cnn]
+backbone = "resnext14_8x4d"
+weights = "none"
+[train_cnn]
+epochs = 3
+batch_size = 8
+learning_rate = 1e-3
+workers = 0
+precision = "fp32"
+checkpoint_every_s = 0.3
+[features]
+pca_components = 8
+[lstm]
+hidden = 8
+layers = 1
+[train_lstm]
+epochs = 2
+learning_rate = 1e-3
+"""
+SUBTYPES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
+STUDIES, SLICES = 12, 20
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """A cohort, its table, its config, a run left alone, and how long each of its commands took."""
+
+    base: Path
+    cohort: Path
+    table: Path
+    config: Path
+    folder: Path
+    seconds: dict[str, float]
+
+    def train_cnn(self, folder: Path) -> list[str]:
+        """The words of `train-cnn` on one thread, in another run folder."""
+        words = ["train-cnn", "--config", str(self.config), "--table", str(self.table), "--run", str(folder)]
+        return [*words, "--jobs", "1"]
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """Both stages trained by the commands themselves, from DICOM on disk to a model."""
+    base = tmp_path_factory.mktemp("small")
+    cohort, table, config, folder = (base / name for name in ("cohort", "slices.parquet", "small.toml", "run"))
+    write_text(config, CONFIG)
+    shares = [word for name in SUBTYPES for word in ("--prevalence", f"{name}=0.4")]
+    size = ["--studies", str(STUDIES), "--slices", str(SLICES), "--matrix", "256", "--seed", "3", "--jobs", "1"]
+    run("phantom", "--out", str(cohort), *size, *shares)
+    run("index", "phantom", "--root", str(cohort), "--config", str(config), "--out", str(table), "--jobs", "1")
+    small = SmallRun(base, cohort, table, config, folder, {})
+    small.seconds["train-cnn"] = run(*small.train_cnn(folder))
+    small.seconds["extract-features"] = run("extract-features", "--run", str(folder), "--jobs", "1")
+    run("train-lstm", "--run", str(folder), "--jobs", "1")
+    run("evaluate", "--run", str(folder), "--jobs", "1")
+    return small

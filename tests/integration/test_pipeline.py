@@ -1,0 +1,157 @@
+"""The pipeline from DICOM to a model by its commands: what it leaves, what it says when run again, what it refuses."""
+
+import csv
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from kills import command, digests, run
+from safetensors.torch import load_file, save_file
+
+import ich_seq
+from ich_seq.labels import LABEL_NAMES
+
+pytestmark = pytest.mark.xdist_group("small_run")
+
+
+def fails(*words: str) -> tuple[int, str]:
+    """The exit code and stderr of a command."""
+    done = subprocess.run(command(*words), capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def copied(small_run, folder: Path) -> Path:
+    shutil.copytree(small_run.folder, folder)
+    return folder
+
+
+def test_a_run_holds_config_weights_cache_metrics_and_model(small_run) -> None:
+    names = {path.relative_to(small_run.folder).as_posix() for path in small_run.folder.rglob("*") if path.is_file()}
+    assert {
+        "config.json",
+        "run.json",
+        "table.parquet",
+        "stage_one/metrics.jsonl",
+        "stage_one/cnn.safetensors",
+        "features/index.json",
+        "features/pca.safetensors",
+        "stage_two/metrics.jsonl",
+        "stage_two/lstm.safetensors",
+        "model/model.json",
+        "model/weights.safetensors",
+        "evaluation/evaluation.json",
+    } <= names
+    steps = json.loads((small_run.folder / "run.json").read_text())["steps"]
+    assert list(steps) == ["index", "train-cnn", "extract-features", "train-lstm", "evaluate"]
+
+
+def test_each_command_run_again_changes_nothing_and_says_so(small_run, tmp_path: Path) -> None:
+    folder = copied(small_run, tmp_path / "run")
+    before = digests(folder, "[sfm]*/**/*.*")
+    run(*small_run.train_cnn(folder))
+    run("extract-features", "--run", str(folder), "--jobs", "1")
+    run("train-lstm", "--run", str(folder), "--jobs", "1")
+    assert digests(folder, "[sfm]*/**/*.*") == before
+
+
+def test_a_scan_is_scored_as_it_was_evaluated(small_run) -> None:
+    """The evaluation reads cached float16 embeddings; scoring computes them anew in float32: 1e-3 of a probability at most."""
+    with (small_run.folder / "evaluation" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    series = rows[0]["series_instance_uid"]
+    table = pd.read_parquet(small_run.table)
+    paths = [small_run.cohort / path for path in table.loc[table["series_instance_uid"] == series, "path"]]
+    result = ich_seq.score_study(paths, small_run.folder / "model")
+    evaluated = {row["sop_instance_uid"]: row for row in rows if row["series_instance_uid"] == series}
+    assert len(result.slices) == len(evaluated) == 20
+    for each in result.slices:
+        row = evaluated[each.sop_instance_uid]
+        for label in LABEL_NAMES:
+            assert each.stage_one.of(label) == pytest.approx(
+                float(row[f"one_{label}"]), abs=1e-5
+            )  # float32, two batch sizes
+            assert each.stage_two.of(label) == pytest.approx(float(row[f"two_{label}"]), abs=1e-3)
+
+
+def test_no_patient_is_on_two_sides(small_run) -> None:
+    table = pd.read_parquet(small_run.table)
+    assert (table.groupby("patient_id")["split"].nunique() == 1).all()
+    assert set(table["split"]) == {"stage_one", "stage_two", "validation", "test"}
+
+
+def test_a_cache_made_by_other_weights_is_refused(small_run, tmp_path: Path) -> None:
+    folder = copied(small_run, tmp_path / "run")
+    weights = load_file(folder / "stage_one" / "cnn.safetensors")
+    weights["head.bias"] = weights["head.bias"] + torch.ones(6)
+    save_file(weights, folder / "stage_one" / "cnn.safetensors")
+    code, text = fails("extract-features", "--run", str(folder))
+    assert code == 6
+    assert "begun by other weights or preprocessing" in text.splitlines()[-1]
+    code, text = fails("train-lstm", "--run", str(folder))
+    assert code == 6
+    assert "made by other weights or preprocessing" in text.splitlines()[-1]
+
+
+def test_a_config_with_a_misspelt_key_is_refused_before_anything_is_written(small_run, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(
+        small_run.config.read_text().replace("learning_rate = 1e-3\nworkers", "learning_rat = 1e-3\nworkers")
+    )
+    words = ["train-cnn", "--config", str(wrong), "--table", str(small_run.table), "--run", str(tmp_path / "run")]
+    code, text = fails(*words)
+    assert code == 2
+    assert text == f"error: {wrong}: unknown key `train_cnn.learning_rat`; did you mean `learning_rate`?\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_another_config_is_refused(small_run, tmp_path: Path) -> None:
+    folder = copied(small_run, tmp_path / "run")
+    words = ["--config", "burduja2020", "--table", str(small_run.table), "--run", str(folder)]
+    code, text = fails("train-cnn", *words)
+    assert code == 2
+    assert "holds a run with another config" in text
+
+
+def test_weights_that_cannot_be_had_are_said_before_any_data_are_read(small_run, tmp_path: Path) -> None:
+    config = tmp_path / "pretrained.toml"
+    config.write_text(small_run.config.read_text().replace('weights = "none"', f'weights = "{tmp_path}/absent.pth"'))
+    empty = tmp_path / "moved"
+    words = ["--config", str(config), "--table", str(small_run.table), "--run", str(tmp_path / "run")]
+    code, text = fails("train-cnn", *words)
+    assert code == 6
+    assert text == f"error: {tmp_path}/absent.pth: no such weights file (cnn.weights)\n"
+    assert not empty.exists()
+
+
+def test_images_that_moved_are_found_with_root_or_said(small_run, tmp_path: Path) -> None:
+    words = ["--config", str(small_run.config), "--table", str(small_run.table), "--run", str(tmp_path / "run")]
+    (tmp_path / "elsewhere").mkdir()
+    code, text = fails("train-cnn", *words, "--root", str(tmp_path / "elsewhere"))
+    assert code == 2
+    assert "give the folder with --root" in text
+
+
+@pytest.mark.parametrize("name", ["extract-features", "train-lstm", "evaluate"])
+def test_a_step_before_its_turn_says_which_comes_first(name: str, tmp_path: Path) -> None:
+    code, text = fails(name, "--run", str(tmp_path))
+    assert code == 2
+    assert "start one with `ichseq train-cnn" in text
+
+
+def test_training_after_a_full_disk_continues_to_the_same_weights(small_run, tmp_path: Path) -> None:
+    """A file-size limit makes every write of a checkpoint fail, as a full disk does; then the limit is lifted."""
+    words = " ".join(command(*small_run.train_cnn(tmp_path / "run")))
+    done = subprocess.run(
+        ["bash", "-c", f"trap '' XFSZ; ulimit -f 2000; {words}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 5, done.stderr
+    assert "free some space" in done.stderr.splitlines()[-1]
+    assert not list((tmp_path / "run").rglob(".writing-*"))
+    run(*small_run.train_cnn(tmp_path / "run"))
+    assert digests(tmp_path / "run", "stage_one/cnn.safetensors") == digests(
+        small_run.folder, "stage_one/cnn.safetensors"
+    )
