@@ -16,7 +16,7 @@ from ich_seq.phantom.spec import CohortSpec
 BRAIN, BONE = (40.0, 80.0), (500.0, 2400.0)  # level and width in HU
 COLUMNS, PANEL_PX, GREYS = 7, 232, 48
 MIMICS = ("choroid plexus", "pineal", "basal ganglia", "falx", "dense spot", "bony ridge")
-Panel = tuple[Float32[np.ndarray, "y x"], tuple[float, float], str, tuple[float, float] | None]
+Panel = tuple[Float32[np.ndarray, "_side _side"], tuple[float, float], str, tuple[float, float] | None]
 
 
 def _spec(seed: int, **values: Any) -> CohortSpec:
