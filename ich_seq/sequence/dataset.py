@@ -62,7 +62,7 @@ def label_scans(series: Iterator[ReducedSeries], table: pd.DataFrame) -> dict[st
             features.sop_instance_uids,
             torch.from_numpy(features.reduced),
             torch.sigmoid(torch.from_numpy(features.logits)),
-            torch.from_numpy(found),
+            torch.tensor(found),
         )
     return scans
 
