@@ -41,7 +41,9 @@ def index_dataset(
     table = sort_slices(table.assign(dataset=description.name))
     table["split"] = split_patients(table, split)
     check_no_leak(table)
-    return table.reindex(columns=list(COLUMNS)).astype(COLUMNS), notes + _differences(description, table)
+    table = table.reindex(columns=list(COLUMNS)).astype(COLUMNS)
+    table.attrs["root"] = str(root.resolve())  # travels inside the Parquet file, so that training finds the images
+    return table, notes + _differences(description, table)
 
 
 def summarise(table: pd.DataFrame) -> str:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from dicom_factory import make_series
+from tiny_model import write_tiny_model
 
 HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "h5py"}
 PROBE = """
@@ -30,3 +32,17 @@ def modules_after(*arguments: str, cwd: Path) -> set[str]:
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
 def test_help_and_version_load_no_heavy_library(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert not modules_after(*arguments, cwd=tmp_path) & (HEAVY | {"numpy", "pydicom", "pydantic"})
+
+
+def test_inspect_of_a_model_and_of_a_study_loads_no_heavy_library(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    make_series(tmp_path / "scan", slices=6)
+    assert not modules_after("inspect", str(tmp_path / "model"), cwd=tmp_path) & HEAVY
+    assert not modules_after("inspect", str(tmp_path / "scan"), cwd=tmp_path) & HEAVY
+
+
+def test_scoring_loads_neither_pandas_nor_scikit_learn_nor_scipy_nor_matplotlib(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    make_series(tmp_path / "scan", slices=6)
+    words = ("score-study", str(tmp_path / "scan"), "--model", str(tmp_path / "model"), "--out", str(tmp_path / "out"))
+    assert not modules_after(*words, "--jobs", "1", cwd=tmp_path) & {"pandas", "sklearn", "scipy", "matplotlib"}
