@@ -25,11 +25,16 @@ PRECEDENCE = ("intraparenchymal", "subarachnoid", "intraventricular", "subdural"
 
 @dataclass(frozen=True)
 class BleedRange:
-    """What a bleed is drawn from: blood in HU, share that is almost isodense, volumes in mL (log-uniform)."""
+    """What a bleed is drawn from: blood in HU, share that is almost isodense, volumes in mL (on a logarithmic scale).
+
+    A lean, 0 to 1, says where in its range the mean lies.
+    """
 
     blood_hu: tuple[float, float]
     isodense_share: float
     volume_ml: tuple[float, float]
+    blood_lean: float
+    volume_lean: float
 
 
 @dataclass(frozen=True)
@@ -220,12 +225,17 @@ _USUAL_ML = {
 }
 
 
+def _leaning(rng: np.random.Generator, lean: float) -> float:
+    """A number between 0 and 1 whose mean is `lean`; spread almost evenly at 0.5."""
+    return float(rng.beta(2.4 * lean, 2.4 * (1 - lean)))
+
+
 def blood_hu(rng: np.random.Generator, ranges: BleedRange, grey_hu: float, shift_hu: float) -> float:
     """Density of one bleed in HU: within the range, or (at the isodense share) 5 to 11 HU above grey matter."""
     low, high = ranges.blood_hu
     if rng.random() < ranges.isodense_share:
         return float(grey_hu + rng.uniform(5.0, 11.0))
-    return float(np.clip(low + (high - low) * rng.beta(1.3, 2.0) + shift_hu, low, high))
+    return float(np.clip(low + (high - low) * _leaning(rng, ranges.blood_lean) + shift_hu, low, high))
 
 
 def _grow(scene: Scene, shape: _Shape, wanted_ml: float) -> tuple[Volume, float]:
@@ -246,7 +256,7 @@ def make_bleed(
     """One bleed of a subtype, drawn at random; `growth` multiplies its volume (a patient's later study shows the same bleed)."""
     low = max(ranges.volume_ml[0], _USUAL_ML[subtype][0])
     high = max(min(ranges.volume_ml[1], _USUAL_ML[subtype][1]), low)
-    drawn = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    drawn = low * (high / low) ** _leaning(rng, ranges.volume_lean)
     hu = blood_hu(rng, ranges, scene.head.grey_hu, shift_hu)
     noise = NoiseCube(rng, float(rng.uniform(14, 26)), 0.4, 32)
     texture_hu, oedema_mm = rng.uniform(1.0, 4.5), rng.uniform(1.0, 9.0)

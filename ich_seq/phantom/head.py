@@ -52,8 +52,8 @@ def draw_head(rng: np.random.Generator, plain: bool = False) -> Head:
     size = rng.normal(1.0, 0.03)
     haematocrit_hu = rng.normal(0.0, 1.0)
     base_hu = rng.normal(0.0, 1.3)
-    sinus_hu = 42.0 if plain else float(np.clip(57.0 + 8.0 * haematocrit_hu, 42.0, 76.0))
-    dura_hu, dura_mm = (44.0, 0.5) if plain else (float(rng.uniform(46, 72)), float(rng.gamma(4.0, 0.13) + 0.5))
+    sinus_hu = 42.0 if plain else float(np.clip(60.0 + 9.0 * haematocrit_hu, 42.0, 80.0))
+    dura_hu, dura_mm = (44.0, 0.5) if plain else (float(rng.uniform(46, 80)), float(rng.gamma(4.0, 0.13) + 0.5))
     return Head(
         half_width_mm=float(size * rng.normal(67.0, 2.0)),
         half_length_mm=float(size * rng.normal(83.0, 2.5)),

@@ -56,7 +56,7 @@ def _typical(rng: np.random.Generator) -> list[Mimic]:
         found.append(
             Mimic("basal ganglia", float(rng.uniform(48, 85)), _both(rng, (19, -5, 3), 1.0, 0.85), size(3.0, 7.5), 0.8)
         )
-    for _ in range(rng.poisson(0.8)):
+    for _ in range(rng.poisson(1.2)):
         place = (float(rng.normal(0, 0.4)), float(rng.uniform(-62, 50)), float(rng.uniform(46, 66)))
         radii = (float(rng.uniform(1.5, 3.6)), float(rng.uniform(5, 16)), float(rng.uniform(2.5, 6)))
         found.append(Mimic("falx", dense(), (place,), radii))

@@ -13,7 +13,7 @@ from ich_seq.phantom.head import draw_head
 from ich_seq.phantom.mimics import Mimic, draw_mimics, mimic_lesions
 from ich_seq.phantom.paint import Lesion, paint_slice
 from ich_seq.phantom.plan import StudyPlan, plan_cohort
-from ich_seq.phantom.scanner import Scanner, add_noise, artefacts, draw_scanner, head_rest
+from ich_seq.phantom.scanner import Scanner, add_noise, artefacts, draw_scanner, head_rest, soften
 from ich_seq.phantom.scene import Scene, build_scene
 from ich_seq.phantom.spec import CohortSpec
 from ich_seq.phantom.truth import Truth, count_truth
@@ -42,7 +42,7 @@ class PhantomStudy:
 
 def _bleeds(spec: CohortSpec, plan: StudyPlan, scene: Scene, attempt: int) -> list[Bleed]:
     """A patient's bleeds in this study; a later visit shows the same ones, grown or shrunk."""
-    ranges = BleedRange(spec.blood_hu, spec.isodense_share, spec.volume_ml)
+    ranges = BleedRange(spec.blood_hu, spec.isodense_share, spec.volume_ml, spec.blood_lean, spec.volume_lean)
     growth = 1.0 if plan.visit == 0 else float(spec.stream(_GEOMETRY + 50, plan.index).uniform(0.7, 1.3))
     rng = spec.stream(_BLEEDS + 10 * attempt, plan.patient)
     return make_bleeds(rng, scene, plan.subtypes, ranges, growth * (1.0 + 0.6 * attempt))
@@ -134,7 +134,7 @@ def render_plan(spec: CohortSpec, plan: StudyPlan) -> PhantomStudy:
     hu, mask, truth = _bled(spec, plan, scene, scanner, mimics)
     noise_rng = spec.stream(_NOISE, plan.index)
     for k in range(geometry.slices):
-        hu[k] = add_noise(hu[k], noise_rng, geometry, scanner)
+        hu[k] = add_noise(soften(hu[k], geometry, scanner), noise_rng, geometry, scanner)
     signed, padded = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
     hu = _whole_hu(hu, signed and padded)
     return PhantomStudy(plan, hu, mask, truth.labels, geometry, truth, signed, signed and padded)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 from jaxtyping import Float32
+from scipy.ndimage import gaussian_filter
 
 from ich_seq.phantom.fields import enlarge
 from ich_seq.phantom.geometry import Geometry
@@ -36,7 +37,7 @@ def draw_scanner(rng: np.random.Generator, noise_hu: tuple[float, float], mimics
     on = 1.0 if mimics else 0.0
     return Scanner(
         noise_hu=float(rng.uniform(*noise_hu)),
-        kernel_mm=float(rng.uniform(0.75, 1.25)),
+        kernel_mm=float(rng.uniform(0.7, 1.6)),
         petrous_hu=float(on * rng.gamma(2.5, 4.0)),
         cupping_hu=float(on * rng.gamma(1.5, 2.2)),
         streak_rate=float(on * rng.beta(1.2, 4.0)),
@@ -52,7 +53,7 @@ def noise_plane(rng: np.random.Generator, geometry: Geometry, kernel_mm: float) 
     fy = np.fft.fftfreq(n, geometry.pixel_mm).astype(np.float32)[:, None]
     fx = np.fft.rfftfreq(n, geometry.pixel_mm).astype(np.float32)[None]
     f = np.sqrt(fy * fy + fx * fx)
-    shape = np.sqrt(f + np.float32(0.02)) * np.exp(-((f * np.float32(2.2 * kernel_mm)) ** 2))
+    shape = np.sqrt(f + np.float32(0.02)) * np.exp(-((f * np.float32(2.0 * kernel_mm)) ** 2))
     white = np.asarray(scipy.fft.rfft2(rng.standard_normal((n, n), dtype=np.float32)))
     plane = np.asarray(scipy.fft.irfft2(white * shape, s=(n, n)))
     return np.asarray(plane / plane.std(), np.float32)
@@ -114,6 +115,15 @@ def artefacts(rng: np.random.Generator, scene: Scene, index: int, scanner: Scann
         total += np.exp(-(across**2)) * np.float32(scanner.streak_hu * gain * (1 if sign < 0.75 else -1))
     total = total * np.clip(-cavity, 0, 1)
     return enlarge(np.asarray(total, np.float32)[None], g.coarse_step)[0]
+
+
+BLUR_SHARE = 0.6  # standard deviation of the edge blur, in kernel sizes
+
+
+def soften(plane: Plane, geometry: Geometry, scanner: Scanner) -> Plane:
+    """The slice as the reconstruction kernel shows it: edges blurred, so that brain beside bone reads as dense as blood."""
+    sigma = BLUR_SHARE * scanner.kernel_mm / geometry.pixel_mm
+    return gaussian_filter(plane, sigma, truncate=3.0, output=np.float32)
 
 
 def add_noise(plane: Plane, rng: np.random.Generator, geometry: Geometry, scanner: Scanner) -> Plane:

@@ -67,7 +67,7 @@ def _blind(seed: int) -> list[Panel]:
 def _bleeds(seed: int) -> list[Panel]:
     """The largest slice of a bleed of each subtype, and two patients with several."""
     panels = []
-    spec = _spec(seed, volume_ml=(12.0, 40.0), isodense_share=0.0, spot_rate=0.0)
+    spec = _spec(seed, volume_ml=(12.0, 40.0), blood_hu=(62.0, 80.0), isodense_share=0.0, spot_rate=0.0)
     wanted = [(label.name,) for label in labels.SUBTYPES] + [
         ("subarachnoid", "intraventricular"),
         ("subdural", "intraparenchymal"),

@@ -54,17 +54,29 @@ class CohortSpec(BaseModel):
         default=True, description="Whether heads have what looks like blood and is not, and scanners streaks."
     )
     spot_rate: float = Field(
-        default=5.0, ge=0, description="Mean number of flat dense spots per head, one or two slices each."
+        default=8.0, ge=0, description="Mean number of flat dense spots per head, one or two slices each."
     )
     noise_hu: tuple[float, float] = Field(
         default=(2.8, 5.2), description="Least and greatest noise at 5 mm: standard deviation in HU."
     )
     blood_hu: tuple[float, float] = Field(default=(50.0, 90.0), description="Least and greatest density of blood.")
+    blood_lean: float = Field(
+        default=0.22,
+        gt=0,
+        lt=1,
+        description="Where in that range the mean lies, 0 low to 1 high; low ones are harder to see.",
+    )
     isodense_share: float = Field(
-        default=0.15, ge=0, le=1, description="Share of bleeds only 5 to 11 HU denser than grey matter."
+        default=0.18, ge=0, le=1, description="Share of bleeds only 5 to 11 HU denser than grey matter."
     )
     volume_ml: tuple[float, float] = Field(
-        default=(0.3, 80.0), description="Least and greatest volume of a bleed, drawn log-uniformly."
+        default=(0.3, 80.0), description="Least and greatest volume of a bleed, drawn on a logarithmic scale."
+    )
+    volume_lean: float = Field(
+        default=0.55,
+        gt=0,
+        lt=1,
+        description="Where in that range, in logarithms, the mean lies; small bleeds are harder to see.",
     )
     min_area_mm2: float = Field(
         default=20.0, gt=0, description="A slice is positive where its mask of a subtype covers at least this."
