@@ -99,6 +99,12 @@ class TrainCnnConfig(Section):
     """`cosine` rises over `warmup_fraction` of all steps and falls to zero at the last."""
     warmup_fraction: Fraction = 0.0
     """Share of all steps over which a cosine schedule rises."""
+    decay_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of all steps after which a cosine schedule has come to its floor."""
+    floor_fraction: Fraction = 0.0
+    """Where a cosine schedule ends, as a share of the peak rate; above 0, learning goes on until `patience` ends it."""
+    least_improvement: Fraction = 0.0
+    """A fall of the validation loss by less than this share of it does not count against `patience`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled (AdamW); 0 makes it Adam, as published."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -155,6 +161,12 @@ class TrainLstmConfig(Section):
     schedule: Literal["constant", "cosine"] = "constant"
     """As for the slice classifier."""
     warmup_fraction: Fraction = 0.0
+    """As for the slice classifier."""
+    decay_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """As for the slice classifier."""
+    floor_fraction: Fraction = 0.0
+    """As for the slice classifier."""
+    least_improvement: Fraction = 0.0
     """As for the slice classifier."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled (AdamW); 0 makes it Adam, as published."""

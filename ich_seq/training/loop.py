@@ -52,6 +52,9 @@ class FitSettings:
     learning_rate: float
     schedule: str
     warmup_fraction: float
+    decay_fraction: float
+    floor_fraction: float
+    least_improvement: float
     weight_decay: float
     seed: int
     fingerprint: str
@@ -93,6 +96,7 @@ class _State:
     step: int = 0
     loss_sum: float = 0.0
     best_epoch: int = -1
+    fell_epoch: int = -1
     best_loss: float = float("inf")
     finished: bool = False
     stopped_early: bool = False
@@ -190,13 +194,8 @@ class Fit:
     def _step(self, batch: Any) -> float:
         state, settings = self.state, self.settings
         torch.manual_seed(seed_for(settings.seed, state.epoch, state.step))
-        total = settings.epochs * self.task.steps_per_epoch()
-        factor = learning_rate_factor(
-            state.epoch * self.task.steps_per_epoch() + state.step,
-            total,
-            settings.schedule,
-            settings.warmup_fraction,
-        )
+        steps = self.task.steps_per_epoch()
+        factor = learning_rate_factor((state.epoch * steps + state.step) / (settings.epochs * steps), settings)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
         loss = self.task.loss(batch)
@@ -211,8 +210,11 @@ class Fit:
         with torch.inference_mode():
             metrics = self.task.validate()
         train_loss = state.loss_sum / steps
-        if _finite(metrics["loss"], "validation", state) < state.best_loss:
-            state.best_epoch, state.best_loss = state.epoch, metrics["loss"]
+        loss = _finite(metrics["loss"], "validation", state)
+        if loss < state.best_loss * (1 - settings.least_improvement):
+            state.fell_epoch = state.epoch
+        if loss < state.best_loss:
+            state.best_epoch, state.best_loss = state.epoch, loss
             self._save("best.pt", with_optimizer=False)
         on_progress(Progress(state.epoch, steps, steps, train_loss, metrics))
         self.log.append(
@@ -223,7 +225,7 @@ class Fit:
                 "train_seconds": state.train_seconds,
             }
         )
-        state.stopped_early = state.epoch - state.best_epoch >= settings.patience
+        state.stopped_early = state.epoch - state.fell_epoch >= settings.patience
         state.finished = state.stopped_early or state.epoch + 1 >= settings.epochs
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
         self._save("last.pt", with_optimizer=True)
@@ -246,12 +248,15 @@ def make_fabric(device: str, precision: Literal["fp32", "bf16"]) -> Fabric:
     return Fabric(accelerator=kind, devices=[index] if kind == "cuda" else 1, plugins=[plugin] if plugin else None)
 
 
-def learning_rate_factor(step: int, total_steps: int, schedule: str, warmup_fraction: float) -> float:
-    """The share of the peak learning rate at `step` (from 0): 1, or a linear rise and then half a cosine down to 0."""
-    if schedule == "constant":
+def learning_rate_factor(progress: float, settings: FitSettings) -> float:
+    """The share of the peak learning rate when `progress` (0 to 1) of all steps are done.
+
+    `constant` is 1 throughout. `cosine` rises linearly, falls as half a cosine to `floor_fraction` and stays there.
+    """
+    if settings.schedule == "constant":
         return 1.0
-    warmup = warmup_fraction * total_steps
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    share = (step - warmup) / max(total_steps - warmup, 1)
-    return 0.5 * (1 + math.cos(math.pi * share))
+    if progress < settings.warmup_fraction:
+        return progress / settings.warmup_fraction
+    falling = max(settings.decay_fraction - settings.warmup_fraction, 1e-9)
+    share = min((progress - settings.warmup_fraction) / falling, 1.0)
+    return settings.floor_fraction + (1 - settings.floor_fraction) * 0.5 * (1 + math.cos(math.pi * share))

@@ -1,7 +1,7 @@
 """The fit: best epoch, early stop, and a resume that cannot be told from a run without interruption."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,11 @@ from ich_seq.training.compute import seed_for
 from ich_seq.training.loop import Fit, FitSettings, learning_rate_factor, make_fabric
 
 STEPS = 5
+
+
+def seeded_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(1, 16), nn.Dropout(0.5), nn.Linear(16, 1))
 
 
 @dataclass
@@ -47,13 +52,21 @@ class Line:
         return {"loss": float(((self.network(x) - 3 * x) ** 2).mean())}
 
 
-def seeded_network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(1, 16), nn.Dropout(0.5), nn.Linear(16, 1))
-
-
 def settings(epochs: int = 4, patience: int = 10, rate: float = 0.01, checkpoint_every_s: float = 0.0) -> FitSettings:
-    return FitSettings(epochs, patience, rate, "cosine", 0.2, 0.01, 7, "fingerprint", checkpoint_every_s)
+    return FitSettings(
+        epochs=epochs,
+        patience=patience,
+        learning_rate=rate,
+        schedule="cosine",
+        warmup_fraction=0.2,
+        decay_fraction=1.0,
+        floor_fraction=0.0,
+        least_improvement=0.0,
+        weight_decay=0.01,
+        seed=7,
+        fingerprint="fingerprint",
+        checkpoint_every_s=checkpoint_every_s,
+    )
 
 
 def fit(task: Line, folder: Path, chosen: FitSettings | None = None) -> Fit:
@@ -107,7 +120,7 @@ def test_a_diverging_fit_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:
     fit(Line(), tmp_path).run()
-    other = FitSettings(4, 10, 0.01, "cosine", 0.2, 0.01, 7, "another", 0.0)
+    other = replace(settings(), fingerprint="another")
     with pytest.raises(CheckpointError, match="made with another config or other data"):
         fit(Line(), tmp_path, other).run()
 
@@ -119,11 +132,20 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
         fit(Line(), tmp_path).run()
 
 
-def test_the_cosine_rises_over_its_warm_up_and_falls_to_zero() -> None:
-    """10 steps of 100 rise linearly; half-way down the cosine is 1/2; at the end it is 0."""
-    factors = [learning_rate_factor(step, 100, "cosine", 0.1) for step in (0, 4, 9, 10, 55, 100)]
-    assert factors == pytest.approx([1 / 11, 5 / 11, 10 / 11, 1.0, 0.5, 0.0])
-    assert learning_rate_factor(50, 100, "constant", 0.5) == 1.0
+def test_the_cosine_rises_over_its_warm_up_and_falls_to_its_floor() -> None:
+    """Warm-up over a tenth, down at 60 %: half-way at 35 % it is the mean of peak and floor; after 60 % it stays."""
+    chosen = replace(settings(), warmup_fraction=0.1, decay_fraction=0.6, floor_fraction=0.02)
+    factors = [learning_rate_factor(progress, chosen) for progress in (0, 0.05, 0.1, 0.35, 0.6, 1.0)]
+    assert factors == pytest.approx([0, 0.5, 1.0, 0.51, 0.02, 0.02])
+    assert learning_rate_factor(0.5, replace(settings(), schedule="constant")) == 1.0
+
+
+def test_a_fall_below_the_least_improvement_does_not_prolong_the_fit(tmp_path: Path) -> None:
+    losses = (0.5, 0.4, 0.399, 0.398, 0.1)
+    chosen = replace(settings(5, patience=2), least_improvement=0.01)
+    result = fit(Line(validation_losses=losses), tmp_path, chosen).run()
+    assert len(result.records) == 4
+    assert result.best_epoch == 3  # the weights of the lowest loss are kept all the same
 
 
 def test_seeds_of_different_steps_differ_and_repeat() -> None:
