@@ -14,6 +14,7 @@ from ich_seq.errors import OutputError
 TEMPORARY_PREFIX = ".writing-"
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EFBIG: "the limit on the size of a file is reached; raise it or free some space, and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
     errno.EACCES: "no permission to write there; choose another folder with --out or --run",
     errno.EPERM: "writing there is not permitted; choose another folder with --out or --run",
@@ -34,12 +35,21 @@ def output_errors(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except (OSError, RuntimeError) as error:
-        code = getattr(error, "errno", None)
-        if code is None and "no space left" in str(error).lower():
-            code = errno.ENOSPC
+        code = _errno_behind(error)
         if code not in _REASONS:
             raise
         raise OutputError(f"{path}: {_REASONS[code]}", path=path) from error
+
+
+def _errno_behind(error: BaseException | None) -> int | None:
+    """The operating system's number for a fault, also where a library raised something else on top of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        if "no space left" in str(error).lower():  # HDF5 says it in words only
+            return errno.ENOSPC
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def make_folder(path: Path) -> Path:

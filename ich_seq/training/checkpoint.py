@@ -18,8 +18,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OutputError: disk full or folder not writable; the checkpoint before stays as it was.
     """
-    with replacing(path) as temporary:
-        torch.save({"format": FORMAT, **state}, temporary)
+    # Through a file of Python's: torch's own writer says nothing of why a write failed.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save({"format": FORMAT, **state}, file)
 
 
 def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
