@@ -35,8 +35,8 @@ types: $(READY)  ## static types
 bench: $(READY)  ## speed and memory on this machine, into benchmarks/results
 	$(BIN)/python -m benchmarks.run
 
-campaign: $(READY)  ## the whole of what `test` samples: hours
-	$(PYTEST) -m campaign
+campaign: $(READY)  ## the whole of what `test` samples, into benchmarks/results
+	$(BIN)/python -m benchmarks.campaign
 
 requirements: $(READY)  ## pin every package anew, without naming a registry
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra dicom --python-version 3.11 \
