@@ -19,7 +19,7 @@ from ich_seq.errors import IchSeqError
 Slice = Float32[np.ndarray, "y x"]
 
 
-class Volume(Sequence[Slice]):
+class Volume(Sequence):  # its type parameter is left out: run-time checkers would read slices to check it
     """The slices of a series in HU, feet to head.
 
     Each is turned so that columns run to the patient's left and rows to the back. Nothing is read before it is asked
