@@ -11,9 +11,9 @@ import click
 from ich_seq import __version__
 from ich_seq.errors import IchSeqError
 
-# Threads that wait for each other sleep instead of spinning. On a machine that does something else too, spinning made training
-# 20 times slower (9.5 against 194 slices/s); on a quiet one sleeping costs 5 %. Read by OpenMP when torch loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait for each other spin for some microseconds, then sleep. OpenMP's own default spins so long that training beside
+# another process fell to 9.5 slices/s; always sleeping gave 174 on a quiet machine, this 195, always spinning 208. Read when torch loads.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _INTERRUPTED = 130
 # Name -> (module, one line of help). The modules are imported only when their command is called, so that --help is quick.
