@@ -11,8 +11,9 @@ import click
 from ich_seq import __version__
 from ich_seq.errors import IchSeqError
 
-# Threads that wait for each other spin for some microseconds, then sleep. OpenMP's own default spins so long that training beside
-# another process fell to 9.5 slices/s; always sleeping gave 174 on a quiet machine, this 195, always spinning 208. Read when torch loads.
+# Threads that wait for each other spin for some microseconds, then sleep. OpenMP's own default spins so long that training
+# beside another process fell to 9.5 slices/s; sleeping at once gave 174 on a quiet machine, this 195, always spinning 208.
+# Read when torch loads.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _INTERRUPTED = 130
