@@ -11,9 +11,9 @@ import click
 from ich_seq import __version__
 from ich_seq.errors import IchSeqError
 
-# Threads that wait for each other spin for some microseconds, then sleep. OpenMP's own default spins so long that training
-# beside another process fell to 9.5 slices/s; sleeping at once gave 174 on a quiet machine, this 195, always spinning 208.
-# Read when torch loads.
+# Threads that wait for each other spin for some microseconds, then sleep: spinning for long takes the core from whoever has work.
+# Single runs of training on a quiet machine: 174 slices/s sleeping at once, 195 with this, 208 always spinning. Beside other
+# processes it has not been measured yet. Read when torch loads.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _INTERRUPTED = 130
