@@ -84,19 +84,11 @@ class AugmentConfig(Section):
     """Largest change of contrast about 0.5: a factor between 1 - x and 1 + x."""
 
 
-class TrainCnnConfig(Section):
-    """How the slice classifier is fitted."""
+class FitConfig(Section):
+    """How the learning rate runs and when a fit stops; the same for both stages."""
 
-    epochs: Positive = 3
-    """Passes over the training slices; the published recipe has three."""
-    patience: Positive = 3
-    """Stop when the validation loss has not fallen for this many epochs; the best epoch's weights are kept."""
-    batch_size: Positive = 32
-    """Slices a step."""
-    learning_rate: PositiveFloat = 1e-5
-    """Peak rate; the published recipe has 1e-5 for Adam from pretrained weights."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """`cosine` rises over `warmup_fraction` of all steps and falls to zero at the last."""
+    """`cosine` rises over `warmup_fraction` of all steps and falls to `floor_fraction` at `decay_fraction` of them."""
     warmup_fraction: Fraction = 0.0
     """Share of all steps over which a cosine schedule rises."""
     decay_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -107,6 +99,19 @@ class TrainCnnConfig(Section):
     """A fall of the validation loss by less than this share of it does not count against `patience`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled (AdamW); 0 makes it Adam, as published."""
+
+
+class TrainCnnConfig(FitConfig):
+    """How the slice classifier is fitted."""
+
+    epochs: Positive = 3
+    """Passes over the training slices; the published recipe has three."""
+    patience: Positive = 3
+    """Stop when the validation loss has not fallen for this many epochs; the best epoch's weights are kept."""
+    batch_size: Positive = 32
+    """Slices a step."""
+    learning_rate: PositiveFloat = 1e-5
+    """Peak rate; the published recipe has 1e-5 for Adam from pretrained weights."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 where the processor computes it natively, fp32 elsewhere; master weights are fp32 in both."""
     workers: Annotated[int, Field(ge=0)] = 2
@@ -143,7 +148,7 @@ class LstmConfig(Section):
     """Before the last linear layer."""
 
 
-class TrainLstmConfig(Section):
+class TrainLstmConfig(FitConfig):
     """How the sequence network is fitted."""
 
     patients: Literal["reserved", "all"] = "reserved"
@@ -158,18 +163,6 @@ class TrainLstmConfig(Section):
     """Scans a step; published: 1. A scan's result does not depend on its batch."""
     learning_rate: PositiveFloat = 3e-5
     """Peak rate of Adam; published: 3e-5."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """As for the slice classifier."""
-    warmup_fraction: Fraction = 0.0
-    """As for the slice classifier."""
-    decay_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """As for the slice classifier."""
-    floor_fraction: Fraction = 0.0
-    """As for the slice classifier."""
-    least_improvement: Fraction = 0.0
-    """As for the slice classifier."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled (AdamW); 0 makes it Adam, as published."""
     reverse_probability: Fraction = 0.0
     """Chance that a training scan is read head to feet; published: never."""
 
