@@ -104,16 +104,7 @@ class _State:
     saved_at: float = field(default_factory=time.monotonic)
 
 
-_SAVED = (
-    "epoch",
-    "step",
-    "loss_sum",
-    "best_epoch",
-    "best_loss",
-    "finished",
-    "stopped_early",
-    "train_seconds",
-)
+_SAVED = tuple(each.name for each in fields(_State) if each.name != "saved_at")
 
 
 class Fit:

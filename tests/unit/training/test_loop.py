@@ -113,6 +113,15 @@ def test_it_stops_when_the_loss_has_not_fallen_for_the_patience(tmp_path: Path) 
     assert result.best_epoch == 1
 
 
+def test_an_interrupted_fit_remembers_when_its_loss_last_fell(tmp_path: Path) -> None:
+    losses = (0.5, 0.4, 0.399, 0.398, 0.3, 0.2)  # falls of less than 1 % in between do not count, and do not stop it
+    chosen = replace(settings(6, patience=3), least_improvement=0.01)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Line(validation_losses=losses, fail_at=(3, 2)), tmp_path, chosen).run()
+    result = fit(Line(validation_losses=losses), tmp_path, chosen).run()
+    assert (result.best_epoch, len(result.records), result.stopped_early) == (5, 6, False)
+
+
 def test_a_diverging_fit_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="validation loss became nan in epoch 1.*lower `learning_rate`"):
         fit(Line(validation_losses=(float("nan"),)), tmp_path).run()
