@@ -99,6 +99,9 @@ class FitConfig(Section):
     """A fall of the validation loss by less than this share of it does not count against `patience`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled (AdamW); 0 makes it Adam, as published."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Above 0, an exponential moving average of the weights is validated and kept: each step it keeps this share of itself, early
+    steps less (the ramp (1 + n) / (10 + n) of TensorFlow's). 0: the last step's weights, as published."""
 
 
 class TrainCnnConfig(FitConfig):

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -11,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ich_seq.config import TrainCnnConfig, TrainLstmConfig
 from ich_seq.errors import CheckpointError, ConfigError
@@ -56,6 +58,7 @@ class FitSettings:
     floor_fraction: float
     least_improvement: float
     weight_decay: float
+    ema_decay: float
     seed: int
     fingerprint: str
     checkpoint_every_s: float = 300.0
@@ -119,6 +122,7 @@ class Fit:
         )
         self.network, self.optimizer = fabric.setup(task.network, optimizer)
         task.network = self.network
+        self.average = self._new_average() if settings.ema_decay > 0 else None
         self.state = _State()
 
     def finished(self) -> bool:
@@ -157,6 +161,8 @@ class Fit:
             return
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
         for name in _SAVED:
             setattr(self.state, name, saved[name])
         self.log.keep_epochs_before(self.state.epoch)
@@ -166,6 +172,8 @@ class Fit:
         state |= {"fingerprint": self.settings.fingerprint, "network": self.network.state_dict()}
         if with_optimizer:
             state["optimizer"] = self.optimizer.state_dict()
+            if self.average is not None:
+                state["average"] = self.average.state_dict()
         save_checkpoint(self.folder / name, state)
         self.state.saved_at = time.monotonic()
 
@@ -193,20 +201,29 @@ class Fit:
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network.module)
         return _finite(float(loss.detach()), "training", state)
+
+    def _validate(self) -> dict[str, Any]:
+        """The validation's metrics; an epoch better than all before is saved."""
+        state = self.state
+        self.network.eval()
+        with self._averaged():
+            with torch.inference_mode():
+                metrics = self.task.validate()
+            loss = _finite(metrics["loss"], "validation", state)
+            if loss < state.best_loss * (1 - self.settings.least_improvement):
+                state.fell_epoch = state.epoch
+            if loss < state.best_loss:
+                state.best_epoch, state.best_loss = state.epoch, loss
+                self._save("best.pt", with_optimizer=False)
+        return metrics
 
     def _finish_epoch(self, on_progress: Callable[[Progress], None]) -> None:
         state, settings, steps = self.state, self.settings, self.task.steps_per_epoch()
-        self.network.eval()
-        with torch.inference_mode():
-            metrics = self.task.validate()
+        metrics = self._validate()
         train_loss = state.loss_sum / steps
-        loss = _finite(metrics["loss"], "validation", state)
-        if loss < state.best_loss * (1 - settings.least_improvement):
-            state.fell_epoch = state.epoch
-        if loss < state.best_loss:
-            state.best_epoch, state.best_loss = state.epoch, loss
-            self._save("best.pt", with_optimizer=False)
         on_progress(Progress(state.epoch, steps, steps, train_loss, metrics))
         self.log.append(
             {
@@ -220,6 +237,34 @@ class Fit:
         state.finished = state.stopped_early or state.epoch + 1 >= settings.epochs
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
         self._save("last.pt", with_optimizer=True)
+
+    def _new_average(self) -> AveragedModel:
+        return AveragedModel(self.network.module, multi_avg_fn=ema_update(self.settings.ema_decay), use_buffers=True)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within it the network has the average's weights, if there is one; after it those of the last step again."""
+        if self.average is None:
+            yield
+            return
+        latest = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.module.state_dict())
+        yield
+        self.network.load_state_dict(latest)
+
+
+def ema_update(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """The update of `torch.optim.swa_utils.AveragedModel` for a decay with TensorFlow's ramp: min(decay, (1 + n) / (10 + n))."""
+
+    def update(averages: Sequence[Tensor], values: Sequence[Tensor], updates: Tensor | int) -> None:
+        keep = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - keep)
+            else:
+                average.copy_(value)
+
+    return update
 
 
 def _finite(loss: float, kind: str, state: _State) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ich_seq.errors import CheckpointError, ConfigError
 from ich_seq.training.compute import seed_for
-from ich_seq.training.loop import Fit, FitSettings, learning_rate_factor, make_fabric
+from ich_seq.training.loop import Fit, FitSettings, ema_update, learning_rate_factor, make_fabric
 
 STEPS = 5
 
@@ -63,6 +63,7 @@ def settings(epochs: int = 4, patience: int = 10, rate: float = 0.01, checkpoint
         floor_fraction=0.0,
         least_improvement=0.0,
         weight_decay=0.01,
+        ema_decay=0.0,
         seed=7,
         fingerprint="fingerprint",
         checkpoint_every_s=checkpoint_every_s,
@@ -77,13 +78,17 @@ def weights_of(each: Fit) -> list[Tensor]:
     return [tensor.clone() for tensor in each.network.state_dict().values()]
 
 
+@pytest.mark.parametrize("ema_decay", [0.0, 0.8])
 @pytest.mark.parametrize("moment", [(0, 0), (0, 3), (1, 0), (2, 4), (3, 1)])
-def test_an_interrupted_fit_continues_to_the_same_weights_and_log(tmp_path: Path, moment: tuple[int, int]) -> None:
-    whole = fit(Line(), tmp_path / "whole")
+def test_an_interrupted_fit_continues_to_the_same_weights_and_log(
+    tmp_path: Path, moment: tuple[int, int], ema_decay: float
+) -> None:
+    chosen = replace(settings(), ema_decay=ema_decay)
+    whole = fit(Line(), tmp_path / "whole", chosen)
     expected = whole.run()
     with pytest.raises(KeyboardInterrupt):
-        fit(Line(fail_at=moment), tmp_path / "cut").run()
-    resumed = fit(Line(), tmp_path / "cut")
+        fit(Line(fail_at=moment), tmp_path / "cut", chosen).run()
+    resumed = fit(Line(), tmp_path / "cut", chosen)
     found = resumed.run()
     assert all(torch.equal(a, b) for a, b in zip(weights_of(whole), weights_of(resumed), strict=True))
     for a, b in zip(expected.records, found.records, strict=True):
@@ -104,6 +109,26 @@ def test_the_best_epochs_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     # The same fit cut to two epochs of a constant schedule ends with the weights that were best.
     best = torch.load(tmp_path / "a" / "best.pt", weights_only=True)["network"]
     assert all(torch.equal(a, b) for a, b in zip(weights_of(each), best.values(), strict=True))
+
+
+def test_the_average_of_the_weights_is_what_is_kept_and_the_fit_goes_on_from_the_last_step(tmp_path: Path) -> None:
+    plain, averaged = fit(Line(), tmp_path / "plain"), fit(Line(), tmp_path / "ema", replace(settings(), ema_decay=0.9))
+    plain.run()
+    averaged.run()
+    last = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("plain", "ema")]
+    for key, value in last[0]["network"].items():
+        assert torch.equal(value, last[1]["network"][key])
+    best = torch.load(tmp_path / "ema" / "best.pt", weights_only=True)["network"]
+    assert all(torch.equal(value, last[1]["average"][f"module.{key}"]) for key, value in best.items())
+    assert not torch.equal(best["0.weight"], last[1]["network"]["0.weight"])
+
+
+def test_the_average_ramps_up_to_its_decay() -> None:
+    """By hand: after 0 updates it keeps 1/10, after 8 it keeps 9/18 = 1/2, after 1,000 the decay; counters are copied."""
+    for updates, keep in ((0, 0.1), (8, 0.5), (1000, 0.9)):
+        average, counter = torch.tensor([1.0]), torch.tensor(3)
+        ema_update(0.9)([average, counter], [torch.tensor([2.0]), torch.tensor(7)], updates)
+        assert (float(average), int(counter)) == (pytest.approx(keep * 1 + (1 - keep) * 2), 7)
 
 
 def test_it_stops_when_the_loss_has_not_fallen_for_the_patience(tmp_path: Path) -> None:
