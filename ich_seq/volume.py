@@ -18,6 +18,9 @@ from ich_seq.errors import IchSeqError
 
 Slice = Float32[np.ndarray, "y x"]
 
+WHOLE_FILE = -1
+"""The slice index of a file that holds one slice only."""
+
 
 class Volume(Sequence):  # its type parameter is left out: run-time checkers would read slices to check it
     """The slices of a series in HU, feet to head.
@@ -122,8 +125,8 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         found = [*self.series.findings, *self.lost.values()]
         padded = [count for count in self._padding.values() if count]
         if padded:
-            found.append(finding(Code.N_PADDING, f"{sum(padded)} pixels in {len(padded)} slices"))
-        found.extend(finding(code, f"{len(at)} slices") for code, at in self._notes.items() if at)
+            found.append(finding(Code.N_PADDING, f"{sum(padded)} pixels in {_slices(len(padded))}"))
+        found.extend(finding(code, _slices(len(at))) for code, at in self._notes.items() if at)
         return gather(found)
 
     @property
@@ -209,6 +212,10 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         if series.refusal is None:
             raise ValueError("a series without slices must be refused")
         return series.refusal
+
+
+def _slices(count: int) -> str:
+    return f"{count} slice{'s' if count != 1 else ''}"
 
 
 def _turned(hu: Float32[np.ndarray, "y x"], turn: InPlane) -> Float32[np.ndarray, "rows columns"]:

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ich_seq.dicom import read_slice_hu
 from ich_seq.embeddings.cache import EmbeddingCache, open_cache, write_index
 from ich_seq.embeddings.part import SeriesFeatures, part_name, write_part
 from ich_seq.embeddings.pca import Pca, StreamingCovariance
 from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError, StaleCacheError
 from ich_seq.files import make_folder, remove_leftovers, replacing, write_text
+from ich_seq.manifest.table import slice_places
+from ich_seq.nifti import read_stored_slice
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.read import read_slices
 
@@ -166,7 +168,7 @@ def load_pca(cache: EmbeddingCache) -> Pca:
     path = cache.folder / PCA_FILE
     try:
         return Pca(**load_file(path))
-    except (OSError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise CacheError(f"{path}: no usable PCA ({error}); run `ichseq extract-features` again", path=path) from error
 
 
@@ -216,9 +218,9 @@ def _read_ahead(groups: list[pd.DataFrame], root: Path) -> Iterator[_LoadedSerie
 def _load(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
     ordered = rows.sort_values(["position_mm", "sop_instance_uid"])
     slices, kept, unreadable = [], [], []
-    for position, path in enumerate(ordered["path"]):
+    for position, place in enumerate(slice_places(ordered, root)):
         try:
-            slices.append(read_slice_hu(root / path))
+            slices.append(read_stored_slice(*place))
             kept.append(position)
         except PixelsUnreadableError as error:
             unreadable.append(error.message)

@@ -74,6 +74,8 @@ def read_reduced(cache: EmbeddingCache) -> Iterator[ReducedSeries]:
             series_uids = stored["series_instance_uid"].asstr()[:]
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CacheError(f"{path}: no usable PCA coordinates ({error}); {again}", path=path) from error
+    if len(series_uids) != len(cache.index.parts) or len(uids) != cache.index.rows:
+        raise CacheError(f"{path}: series or slices are missing; {again}", path=path)
     if not all(len(values) == cache.index.rows and np.isfinite(values).all() for values in columns.values()):
         raise CacheError(f"{path}: rows are missing or not finite; {again}", path=path)
     for entry, series_uid in zip(cache.index.parts, series_uids, strict=True):

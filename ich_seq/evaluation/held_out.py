@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from ich_seq.dicom import read_slice_hu
 from ich_seq.embeddings.extract import open_current_cache
 from ich_seq.embeddings.reduced import read_reduced
 from ich_seq.embeddings.stage import TRAINING_SPLITS
-from ich_seq.errors import DatasetError
+from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.evaluation.evaluate import Evaluation, EvaluationInput, evaluate
 from ich_seq.evaluation.floors import FloorData, fit_floors, hu_histogram, relative_position
 from ich_seq.labels import LABEL_NAMES
+from ich_seq.manifest.table import slice_places
+from ich_seq.nifti import read_stored_slice
 from ich_seq.sequence.dataset import Scan, label_scans
 from ich_seq.sequence.train import load_lstm, refine
+from ich_seq.slices.tiles import UNREADABLE_LIMIT
 from ich_seq.slices.train import load_cnn
 from ich_seq.training.run import Run
 
@@ -37,7 +39,15 @@ def held_out_scores(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     if not scans:
         raise DatasetError("nobody is held out: no slices in the split `test`; raise split.test in the config")
     lstm = load_lstm(run.config, run.stage_two)
-    columns = ["patient_id", "series_instance_uid", "sop_instance_uid", "path", "position_mm", *LABEL_NAMES]
+    columns = [
+        "patient_id",
+        "series_instance_uid",
+        "sop_instance_uid",
+        "path",
+        "slice_index",
+        "position_mm",
+        *LABEL_NAMES,
+    ]
     return pd.concat([_scan_rows(scan, refine(lstm, scan).numpy()) for scan in scans.values()]).merge(
         held_out[columns], on=["series_instance_uid", "sop_instance_uid"], validate="one_to_one"
     )
@@ -48,18 +58,20 @@ def held_out_input(
 ) -> tuple[EvaluationInput, pd.DataFrame]:
     """Truth, both stages and the floors on the held-out slices, and the scores as a table.
 
-    The floors are fitted on the run's training patients.
+    The floors are fitted on the run's training patients, without the slices that cannot be read.
 
     Raises:
-        DatasetError, CacheError: as `held_out_scores`.
-        PixelsUnreadableError: a slice of the floors' histograms cannot be read.
+        DatasetError, CacheError: as `held_out_scores`; or more than 1 % of the training slices cannot be read, or a held-out slice
+            that could be when embeddings were extracted.
     """
     scores = held_out_scores(run, table)
     training = table[table["split"].isin(TRAINING_SPLITS)]
     both = pd.concat([training, scores], ignore_index=True)
-    histogram = _histograms([root / path for path in both["path"]], on_slice)
-    cut = len(training)
-    train, test = _floor_data(both[:cut], histogram[:cut]), _floor_data(both[cut:], histogram[cut:])
+    histogram, readable = _histograms(slice_places(both, root), on_slice)
+    held_out = np.arange(len(both)) >= len(training)
+    _refuse_lost(both[~readable], held_out[~readable], len(training))
+    taught = readable & ~held_out
+    train, test = _floor_data(both[taught], histogram[taught]), _floor_data(both[held_out], histogram[held_out])
     data = EvaluationInput(
         patient_ids=test.patient_ids,
         scan_ids=_text(scores["series_instance_uid"]),
@@ -77,7 +89,7 @@ def evaluate_run(
     """The evaluation of a run on its held-out patients, and the scores that it rests on.
 
     Raises:
-        DatasetError, CacheError, PixelsUnreadableError: as `held_out_input`.
+        DatasetError, CacheError: as `held_out_input`.
     """
     data, scores = held_out_input(run, table, root, on_slice)
     return evaluate(data, seed=run.config.seed), scores
@@ -104,10 +116,32 @@ def _floor_data(rows: pd.DataFrame, histogram: Float32[np.ndarray, "n bins"]) ->
     return FloorData(_text(rows["patient_id"]), position, histogram, labels)
 
 
-def _histograms(paths: list[Path], on_slice: Callable[[int, int], None]) -> Float32[np.ndarray, "n bins"]:
-    rows = []
+def _refuse_lost(lost: pd.DataFrame, held_out: np.ndarray, training: int) -> None:
+    if held_out.any():
+        raise DatasetError(f"{lost['path'][held_out].iloc[0]}: cannot be read any more; its scores are in the cache")
+    if len(lost) > UNREADABLE_LIMIT * training:
+        raise DatasetError(
+            f"{len(lost)} of {training} training slices cannot be read, more than {UNREADABLE_LIMIT:.0%}; "
+            f"the first: {lost['path'].iloc[0]}"
+        )
+
+
+def _histograms(
+    places: list[tuple[Path, int]], on_slice: Callable[[int, int], None]
+) -> tuple[Float32[np.ndarray, "n bins"], np.ndarray]:
+    """A histogram for each slice, and whether the slice could be read; zeros where it could not."""
+    rows: list[Float32[np.ndarray, " bins"] | None] = []
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for done, row in enumerate(pool.map(lambda path: hu_histogram(read_slice_hu(path)), paths), start=1):
+        for done, row in enumerate(pool.map(_histogram, places), start=1):
             rows.append(row)
-            on_slice(done, len(paths))
-    return np.stack(rows)
+            on_slice(done, len(places))
+    readable = np.array([row is not None for row in rows])
+    empty = np.zeros(len(next(row for row in rows if row is not None)), np.float32) if readable.any() else np.zeros(0)
+    return np.stack([empty if row is None else row for row in rows]), readable
+
+
+def _histogram(place: tuple[Path, int]) -> Float32[np.ndarray, " bins"] | None:
+    try:
+        return hu_histogram(read_stored_slice(*place))
+    except PixelsUnreadableError:
+        return None

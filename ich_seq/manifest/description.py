@@ -22,12 +22,21 @@ class Layout(Section):
 class ExpectedCounts(Section):
     """What a complete copy holds; a difference is said, not refused."""
 
-    images: Positive
-    """Image files on disk, the excluded ones included."""
-    series: Positive
+    images: Positive | None = None
+    """Image files on disk, the excluded ones included; absent where nobody counted them."""
+    series: Positive | None = None
     """Distinct SeriesInstanceUID."""
-    patients: Positive
+    patients: Positive | None = None
     """Distinct PatientID."""
+
+
+class ExpectedSplit(Section):
+    """What the split of a complete copy must be."""
+
+    config: str
+    """The shipped config whose [split] it was made with."""
+    digest: str
+    """`split_digest` of the table."""
 
 
 class Exclusion(Section):
@@ -60,6 +69,8 @@ class DatasetDescription(Section):
     """Where the files lie."""
     expected: ExpectedCounts | None = None
     """Absent where the size is the user's choice."""
+    expected_split: ExpectedSplit | None = None
+    """Absent until someone has run the split on the real data."""
     exclusions: tuple[Exclusion, ...] = ()
     """Images left out, each with its reason."""
     traps: tuple[str, ...] = Field(default=())

@@ -9,6 +9,7 @@ from ich_seq.dicom.elements import FileFaultError
 from ich_seq.dicom.geometry import normal_of, position_of
 from ich_seq.dicom.header import SliceHeader, file_error, read_header
 from ich_seq.errors import PixelsUnreadableError
+from ich_seq.volume import WHOLE_FILE
 
 Row = tuple[str | float | int, ...]
 _NEEDED = (
@@ -30,7 +31,8 @@ def read_rows(root: Path, files: Sequence[Path]) -> tuple[list[Row], dict[str, s
     for file in files:
         path = file.relative_to(root).as_posix()
         try:
-            rows.append(_row(path, _usable_header(file)))
+            header = _usable_header(file)
+            rows.append(row_of(path, header, float(position_of(header) @ normal_of(header))))
         except PixelsUnreadableError as error:
             failures[path] = error.message
     return rows, failures
@@ -49,7 +51,7 @@ def _usable_header(file: Path) -> SliceHeader:
     return header
 
 
-def _row(path: str, header: SliceHeader) -> Row:
+def row_of(path: str, header: SliceHeader, position_mm: float) -> Row:
     """One row, in the order of HEADER_COLUMNS in ich_seq.manifest.table."""
     return (
         header.patient_id,
@@ -57,7 +59,8 @@ def _row(path: str, header: SliceHeader) -> Row:
         header.series_instance_uid,
         header.sop_instance_uid,
         path,
-        float(position_of(header) @ normal_of(header)),
+        WHOLE_FILE,
+        position_mm,
         *(header.pixel_spacing_mm or ()),
         math.nan if header.slice_thickness_mm is None else header.slice_thickness_mm,
         header.rows,

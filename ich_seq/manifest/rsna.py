@@ -9,6 +9,7 @@ from ich_seq.errors import DatasetError
 from ich_seq.manifest.description import DatasetDescription
 from ich_seq.manifest.headers import Progress, read_headers
 from ich_seq.manifest.kaggle import read_labels
+from ich_seq.manifest.table import PER_SLICE
 
 MOST_LOST = 0.01
 """Largest share of images that may be unreadable, or without labels, or of labels without an image."""
@@ -39,7 +40,8 @@ def index_rsna(
     imageless = labels.index.difference(pd.Index(sorted(on_disk | set(excluded))))
     notes += _lost(root, "images have no label and are dropped", unlabelled, len(files))
     notes += _lost(root, "labels have no image and are dropped", imageless, len(labels))
-    return table.merge(labels, left_on="image", right_index=True).drop(columns="image"), notes
+    joined = table.merge(labels, left_on="image", right_index=True).drop(columns="image")
+    return joined.assign(labelled=PER_SLICE), notes
 
 
 def _stem(path: str) -> str:

@@ -12,12 +12,27 @@ from ich_seq.labels import SUBTYPE_NAMES
 SPLITS = ("stage_one", "stage_two", "validation", "test")
 
 
+def split_table(table: pd.DataFrame, split: SplitConfig) -> pd.Series:
+    """The split of each row (SPLITS) by the config's rule: by patient, by patient in folds, or (leaking) the first series.
+
+    Raises:
+        DatasetError: fewer patients than folds.
+    """
+    if split.first_series:
+        return _split_first_series(table, split.first_series)
+    return split_patients(table, split)
+
+
 def split_patients(table: pd.DataFrame, split: SplitConfig) -> pd.Series:
     """The split of each row (SPLITS), the same for all slices of a patient, whatever the order of the rows.
 
     Patients are grouped by the rarest subtype that any of their slices shows (rarest by patients; none last), ordered
     within a group by SHA-256 of `seed:patient_id`, and dealt out along that line: each goes to the split that is
     furthest behind its share, so that every group, and the whole, is divided by the shares to within a patient or two.
+    With folds, every `folds`-th of the line is a fold; the held-out one is `test`, the others are dealt out likewise.
+
+    Raises:
+        DatasetError: fewer patients than folds.
     """
     patients, patient = np.unique(table["patient_id"].to_numpy(str), return_inverse=True)
     positive = np.zeros((len(patients), len(SUBTYPE_NAMES)), bool)
@@ -27,8 +42,31 @@ def split_patients(table: pd.DataFrame, split: SplitConfig) -> pd.Series:
     digests = [hashlib.sha256(f"{split.seed}:{name}".encode()).hexdigest() for name in patients]
     line = sorted(range(len(patients)), key=lambda i: (stratum[i], digests[i]))
     dealt = np.empty(len(patients), object)
-    dealt[line] = _deal(len(line), split)
+    if split.folds:
+        if len(line) < split.folds:
+            raise DatasetError(f"{len(line)} patients cannot be divided into {split.folds} folds")
+        held_out = line[split.fold :: split.folds]
+        dealt[held_out] = "test"
+        line = [i for i in line if dealt[i] is None]
+        dealt[line] = _deal(len(line), {name: getattr(split, name) for name in SPLITS[:3]})
+    else:
+        dealt[line] = _deal(len(line), {name: getattr(split, name) for name in SPLITS})
     return pd.Series(dealt[patient], index=table.index, name="split", dtype="str")
+
+
+def _split_first_series(table: pd.DataFrame, count: int) -> pd.Series:
+    series = sorted(set(table["series_instance_uid"]))
+    chosen = {
+        name: "stage_one" if place < count else ("validation", "test")[(place - count) % 2]
+        for place, name in enumerate(series)
+    }
+    return table["series_instance_uid"].map(chosen).astype("str").rename("split")
+
+
+def split_digest(table: pd.DataFrame) -> str:
+    """SHA-256 (64 hex digits) of who is where: the sorted lines `series<tab>split`; equal for equal splits of equal data."""
+    pairs = sorted(set(zip(table["series_instance_uid"], table["split"], strict=True)))
+    return hashlib.sha256("".join(f"{name}\t{split}\n" for name, split in pairs).encode()).hexdigest()
 
 
 def check_no_leak(table: pd.DataFrame) -> None:
@@ -46,13 +84,15 @@ def check_no_leak(table: pd.DataFrame) -> None:
             raise DatasetError(message, code="E-LEAK", items=leaking)
 
 
-def _deal(patients: int, split: SplitConfig) -> list[str]:
+def _deal(patients: int, shares: dict[str, float]) -> list[str]:
     """A split for each place in line; ties go to the split named first."""
-    share = np.array([getattr(split, name) for name in SPLITS])
-    given = np.zeros(len(SPLITS))
+    names = list(shares)
+    share = np.array(list(shares.values()))
+    share = share / share.sum()
+    given = np.zeros(len(names))
     dealt = []
     for place in range(1, patients + 1):
         chosen = int(np.argmax(np.round(share * place - given, 9)))  # rounded: equal shares must tie exactly
         given[chosen] += 1
-        dealt.append(SPLITS[chosen])
+        dealt.append(names[chosen])
     return dealt

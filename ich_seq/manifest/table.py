@@ -15,6 +15,7 @@ HEADER_COLUMNS = {
     "series_instance_uid": "str",
     "sop_instance_uid": "str",
     "path": "str",
+    "slice_index": "int32",
     "position_mm": "float64",
     "row_spacing_mm": "float64",
     "column_spacing_mm": "float64",
@@ -24,17 +25,32 @@ HEADER_COLUMNS = {
     "bits_stored": "int16",
     "pixel_representation": "int16",
 }
-"""What the header gives, and its type. `path` is relative to the dataset's root, with `/`; `position_mm` runs along the
-slice normal towards the head; the slice thickness is NaN where absent, as in RSNA's files."""
+"""What the header gives, and its type. `path` is relative to the dataset's root, with `/`; `slice_index` is WHOLE_FILE, or the slice's
+place in a NIfTI volume; `position_mm` runs along the slice normal towards the head; the slice thickness is NaN where absent, as in
+RSNA's files."""
 
-COLUMNS = {"dataset": "str", **HEADER_COLUMNS, **dict.fromkeys(LABEL_NAMES, "uint8"), "split": "str"}
-"""Every column of a table of slices and its type, in order."""
+COLUMNS = {
+    "dataset": "str",
+    **HEADER_COLUMNS,
+    **dict.fromkeys(LABEL_NAMES, "uint8"),
+    "labelled": "str",
+    "split": "str",
+}
+"""Every column of a table of slices and its type, in order. `labelled` says what the labels are of: PER_SLICE, or PER_SCAN where every
+slice carries its scan's."""
+
+PER_SLICE, PER_SCAN = "slice", "scan"
 
 
 def sort_slices(table: pd.DataFrame) -> pd.DataFrame:
     """The rows in order of patient, study and series, and within a series from feet to head."""
     keys = ["patient_id", "study_instance_uid", "series_instance_uid", "position_mm", "sop_instance_uid"]
     return table.sort_values(keys, ignore_index=True)
+
+
+def slice_places(table: pd.DataFrame, root: Path) -> list[tuple[Path, int]]:
+    """File and slice index of each row, as `nifti.read_stored_slice` takes them."""
+    return [(root / path, int(place)) for path, place in zip(table["path"], table["slice_index"], strict=True)]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

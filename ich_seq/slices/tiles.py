@@ -11,9 +11,10 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ich_seq.dicom import read_slice_hu
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.labels import LABEL_NAMES
+from ich_seq.manifest.table import slice_places
+from ich_seq.nifti import read_stored_slice
 from ich_seq.slices.window import Preprocess
 
 UNREADABLE_LIMIT = 0.01
@@ -31,16 +32,16 @@ class TileBatch:
 class _SliceFiles(Dataset):
     """One slice a row: its tile, or the reason why it has none."""
 
-    def __init__(self, paths: Sequence[Path], preprocess: Preprocess) -> None:
-        self.paths = paths
+    def __init__(self, places: Sequence[tuple[Path, int]], preprocess: Preprocess) -> None:
+        self.places = places
         self.preprocess = preprocess
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.places)
 
     def __getitem__(self, row: int) -> tuple[int, Tensor | str]:
         try:
-            hu = read_slice_hu(self.paths[row])
+            hu = read_stored_slice(*self.places[row])
         except PixelsUnreadableError as error:
             return row, error.message
         return row, self.preprocess.tiles(torch.from_numpy(hu).unsqueeze(0))[0]
@@ -52,7 +53,7 @@ class TileSource:
     def __init__(self, table: pd.DataFrame, root: Path, preprocess: Preprocess, workers: int = 0) -> None:
         self.labels = torch.tensor(table[list(LABEL_NAMES)].to_numpy(np.float32))
         self.workers = workers
-        self._files = _SliceFiles([root / path for path in table["path"]], preprocess)
+        self._files = _SliceFiles(slice_places(table, root), preprocess)
         self._kept: Float[Tensor, "s c size size"] | None = None
         self._readable = torch.ones(len(table), dtype=torch.bool)
         self.unreadable: set[str] = set()
@@ -77,7 +78,7 @@ class TileSource:
         self._kept = kept
 
     def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[TileBatch]:
-        """One batch for each list of rows, in order; a slice that cannot be read is left out of its batch and noted.
+        """One batch for each list of rows, in order; a slice that cannot be read is left out of its batch, which may become empty.
 
         Raises:
             DatasetError: more than 1 % of the slices cannot be read.
@@ -95,8 +96,12 @@ class TileSource:
                 if isinstance(tile, str):
                     self._drop(row, tile)
             good = [(row, tile) for row, tile in pairs if isinstance(tile, Tensor)]
-            if good:
-                yield TileBatch(torch.stack([tile for _, tile in good]), self.labels[[row for row, _ in good]])
+            tiles = torch.stack([tile for _, tile in good]) if good else self._no_tiles()
+            yield TileBatch(tiles, self.labels[[row for row, _ in good]])
+
+    def _no_tiles(self) -> Float32[Tensor, "0 c size size"]:
+        size = self._files.preprocess.size
+        return torch.zeros((0, self._files.preprocess.mean.shape[1], size, size))
 
     def _loader(self, rows: Iterable[Sequence[int]]) -> Iterator[tuple[int, Tensor | str]]:
         loader = DataLoader(

@@ -7,15 +7,28 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "ich_seq"
 ORDER = (
-    *("errors", "files", "labels", "config", "metrics", "dicom", "volume", "phantom", "manifest", "training", "slices"),
+    *(
+        "errors",
+        "files",
+        "labels",
+        "config",
+        "metrics",
+        "dicom",
+        "volume",
+        "nifti",
+        "phantom",
+        "manifest",
+        "training",
+        "slices",
+    ),
     *("embeddings", "sequence", "model", "study", "segmentation", "evaluation", "report", "service", "cli"),
 )
 ROOMS_OF = {
     "pydicom": {"dicom", "phantom", "report", "service"},
     "h5py": {"embeddings", "slices"},
-    "pandas": set(ORDER) - {"errors", "labels", "config", "metrics", "dicom", "volume", "report"},
+    "pandas": set(ORDER) - {"errors", "labels", "config", "metrics", "dicom", "volume", "nifti", "report"},
     "torch": set(ORDER)
-    - {"errors", "files", "labels", "config", "metrics", "dicom", "volume", "phantom", "manifest", "report"},
+    - {"errors", "files", "labels", "config", "metrics", "dicom", "volume", "nifti", "phantom", "manifest", "report"},
     "rich": {"cli"},
     "click": {"cli"},
 }

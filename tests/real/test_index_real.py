@@ -8,7 +8,7 @@ import pytest
 
 from ich_seq.config import SplitConfig
 from ich_seq.labels import LABEL_NAMES
-from ich_seq.manifest.index import index_dataset
+from ich_seq.manifest.index import IndexChoices, index_dataset
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def rsna_root(real_data: Path, tmp_path: Path) -> Path:
 
 
 def test_real_slices_keep_their_identifiers_labels_and_heights(real_data: Path, rsna_root: Path):
-    table, notes = index_dataset("rsna2019", rsna_root, SplitConfig(), jobs=1)
+    table, notes = index_dataset("rsna2019", rsna_root, SplitConfig(), IndexChoices(jobs=1))
     facts = pd.read_csv(real_data / "rsna_slices" / "series.csv").set_index("SOPInstanceUID")
     expected = facts.loc[table["sop_instance_uid"]]
     assert len(table) == 25

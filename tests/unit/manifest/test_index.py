@@ -11,7 +11,7 @@ from ich_seq.config import SplitConfig
 from ich_seq.errors import DatasetError, OutputError
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.description import load_description, shipped_descriptions
-from ich_seq.manifest.index import index_dataset
+from ich_seq.manifest.index import IndexChoices, index_dataset
 from ich_seq.manifest.split import SPLITS, check_no_leak
 from ich_seq.manifest.table import COLUMNS, read_table, write_table
 
@@ -23,7 +23,7 @@ MISSING_LABELS = ["no slice shows subdural"]  # the copy has four subtypes
 
 @pytest.fixture
 def table(rsna: RsnaCopy) -> pd.DataFrame:
-    return index_dataset("phantom", rsna.root, SPLIT, jobs=1)[0]
+    return index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))[0]
 
 
 def test_every_image_is_one_row_with_its_labels_and_identifiers(rsna: RsnaCopy, table: pd.DataFrame):
@@ -49,7 +49,7 @@ def test_slices_of_a_series_run_from_feet_to_head_along_the_tilted_normal(rsna: 
 
 def test_the_number_of_processes_does_not_change_the_table(rsna: RsnaCopy, table: pd.DataFrame, monkeypatch):
     monkeypatch.setattr("ich_seq.manifest.headers._CHUNK", 30)
-    pd.testing.assert_frame_equal(index_dataset("phantom", rsna.root, SPLIT, jobs=2)[0], table)
+    pd.testing.assert_frame_equal(index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=2))[0], table)
 
 
 def test_patients_with_two_series_stay_on_one_side(table: pd.DataFrame):
@@ -67,7 +67,7 @@ def test_one_file_of_84_that_cannot_be_read_is_refused_because_it_is_more_than_1
     image = next(iter(rsna.images))
     rsna.path(image).write_bytes(b"not DICOM" * 100)
     with pytest.raises(DatasetError, match=rf"more than 1% of 84: 1 files cannot be used and are dropped: {image}"):
-        index_dataset("phantom", rsna.root, SPLIT, jobs=1)
+        index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))
 
 
 def add_patients(rsna: RsnaCopy) -> None:
@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_used_is_dropped_with_a_note_and_never_becomes_a_b
     image = next(iter(rsna.images))
     content = rsna.path(image).read_bytes()
     rsna.path(image).write_bytes(b"not DICOM" * 100 if fault == "not DICOM" else content[:-100])
-    table, notes = index_dataset("phantom", rsna.root, SPLIT, jobs=1)
+    table, notes = index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))
     assert len(table) == 143
     assert image not in set(table["sop_instance_uid"])
     assert [note.split(";")[0].split(":")[0] for note in notes] == [
@@ -106,7 +106,7 @@ def test_an_image_without_label_or_a_label_without_image_is_noted_below_1_percen
     else:
         rsna.write_labels([row for row in rsna.rows() if not row.startswith(image)])
         expected = f"1 images have no label and are dropped: {image}"
-    table, notes = index_dataset("phantom", rsna.root, SPLIT, jobs=1)
+    table, notes = index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))
     assert notes == [expected, *MISSING_LABELS]
     assert len(table) == 143
 
@@ -115,7 +115,7 @@ def test_more_than_1_percent_of_labels_without_image_is_refused(rsna: RsnaCopy):
     for image in list(rsna.images)[:2]:
         rsna.path(image).unlink()
     with pytest.raises(DatasetError, match="more than 1% of 84: 2 labels have no image"):
-        index_dataset("phantom", rsna.root, SPLIT, jobs=1)
+        index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))
 
 
 def test_two_files_of_one_slice_are_refused(rsna: RsnaCopy):
@@ -123,7 +123,7 @@ def test_two_files_of_one_slice_are_refused(rsna: RsnaCopy):
     first, second = list(rsna.images)[:2]
     rsna.path(second).write_bytes(rsna.path(first).read_bytes())
     with pytest.raises(DatasetError, match="2 files share a SOPInstanceUID"):
-        index_dataset("phantom", rsna.root, SPLIT, jobs=1)
+        index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))
 
 
 def test_rsnas_truncated_image_is_left_out_with_its_reason_and_counts_are_compared(rsna: RsnaCopy):
@@ -133,7 +133,7 @@ def test_rsnas_truncated_image_is_left_out_with_its_reason_and_counts_are_compar
     rsna.images["ID_6431af929"] = facts
     write_slice(rsna.path("ID_6431af929"), facts)
     rsna.write_labels(rsna.rows())
-    table, notes = index_dataset("rsna2019", rsna.root, SPLIT, jobs=1)
+    table, notes = index_dataset("rsna2019", rsna.root, SPLIT, IndexChoices(jobs=1))
     assert len(table) == 83
     assert notes[0] == "ID_6431af929.dcm: left out: truncated: 153,710 of 524,288 bytes of pixel data"
     assert notes[2:] == [
@@ -153,13 +153,13 @@ def test_rsnas_truncated_image_is_left_out_with_its_reason_and_counts_are_compar
 )
 def test_what_is_not_there_is_named(rsna: RsnaCopy, name: str, folder: str, message: str):
     with pytest.raises(DatasetError, match=message):
-        index_dataset(name, rsna.root / folder, SPLIT, jobs=1)
+        index_dataset(name, rsna.root / folder, SPLIT, IndexChoices(jobs=1))
 
 
 def test_a_folder_without_images_is_refused(rsna: RsnaCopy):
     (rsna.root / "stage_2_train").rename(rsna.root / "other")
     with pytest.raises(DatasetError, match=r"no file matches stage_2_train/\*\.dcm"):
-        index_dataset("phantom", rsna.root, SPLIT, jobs=1)
+        index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))
 
 
 @pytest.mark.parametrize("name", shipped_descriptions())
@@ -195,7 +195,7 @@ def test_the_command_writes_the_table_and_prints_what_is_in_it(rsna: RsnaCopy, t
     assert result.exit_code == 0
     assert "all               12 patients      14 series       84 slices" in result.stdout
     assert "note: no slice shows subdural" in result.stderr
-    pd.testing.assert_frame_equal(read_table(out), index_dataset("phantom", rsna.root, SPLIT, jobs=1)[0])
+    pd.testing.assert_frame_equal(read_table(out), index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))[0])
 
 
 def test_the_command_refuses_a_place_that_cannot_be_written_before_it_reads(rsna: RsnaCopy):

@@ -14,6 +14,7 @@ from ich_seq.errors import DatasetError
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.slices.tiles import TileSource
 from ich_seq.slices.window import Preprocess
+from ich_seq.volume import WHOLE_FILE
 
 PREPROCESS = Preprocess(PreprocessConfig(size=16))
 
@@ -21,7 +22,7 @@ PREPROCESS = Preprocess(PreprocessConfig(size=16))
 def table_of(paths: list[Path], root: Path) -> pd.DataFrame:
     labels = np.random.default_rng(0).integers(0, 2, (len(paths), 6)).astype(np.uint8)
     table = pd.DataFrame(labels, columns=list(LABEL_NAMES))
-    return table.assign(path=[path.relative_to(root).as_posix() for path in paths])
+    return table.assign(path=[path.relative_to(root).as_posix() for path in paths], slice_index=WHOLE_FILE)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -55,6 +56,18 @@ def test_an_unreadable_slice_is_left_out_and_named_not_made_black(tmp_path: Path
     (batch,) = source.batches([[0, 1, 2, 3]])
     assert len(batch.tiles) == len(batch.labels) == 3
     assert [paths[2].name in reason for reason in source.unreadable] == [True]
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_batch_of_which_nothing_can_be_read_is_empty_and_keeps_its_place(tmp_path: Path, in_memory: bool) -> None:
+    paths = make_series(tmp_path, slices=4)
+    paths[2].write_bytes(paths[2].read_bytes()[:-100])
+    source = TileSource(table_of(paths, tmp_path), tmp_path, PREPROCESS)
+    if in_memory:
+        source.keep_in_memory()
+    batches = list(source.batches([[0], [2], [3]]))
+    assert [len(batch.labels) for batch in batches] == [1, 0, 1]
+    assert batches[1].tiles.shape == (0, 3, 16, 16)
 
 
 def test_more_than_one_percent_unreadable_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""What all files of labels share: reading a CSV as text, and the refusals of labels that contradict each other."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ich_seq.errors import DatasetError
+from ich_seq.labels import ANY_INDEX
+
+LISTED = 10
+"""How many of the faulty a message names."""
+
+
+def read_label_csv(path: Path) -> pd.DataFrame:
+    """Every cell as the text it is, in named columns; a byte order mark and Windows line ends are read past.
+
+    A header cell that runs over several lines becomes one line.
+
+    Raises:
+        DatasetError: no such file, or not CSV.
+    """
+    try:
+        rows = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file of labels", path=path) from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DatasetError(f"{path}: not a readable CSV file: {error}", path=path) from error
+    rows.columns = [" ".join(str(name).split()) for name in rows.columns]
+    return rows
+
+
+def need_columns(path: Path, rows: pd.DataFrame, names: Iterable[str]) -> None:
+    """Nothing when the file has every column.
+
+    Raises:
+        DatasetError: it lacks some; the message names them and those that there are.
+    """
+    if missing := [name for name in names if name not in rows]:
+        raise DatasetError(f"{path}: no column {', '.join(missing)}; it has {', '.join(rows.columns[:20])}", path=path)
+
+
+def as_bits(path: Path, rows: pd.DataFrame, columns: Iterable[str], key: pd.Series) -> np.ndarray:
+    """The columns, which hold 0 or 1 only, as uint8 in shape (rows, columns).
+
+    Raises:
+        DatasetError: another value (`code` E-LABEL-INCOMPLETE); the first ten rows are named by their key.
+    """
+    text = rows[list(columns)]
+    odd = ~text.isin(["0", "1"]).all(axis=1)
+    if odd.any():
+        raise refused(path, "E-LABEL-INCOMPLETE", "rows with a value other than 0 and 1", key[odd])
+    return (text == "1").to_numpy(np.uint8)
+
+
+def check_any(path: Path, truth: np.ndarray, key: Iterable[object]) -> None:
+    """Nothing when `any` is the OR of the five in each row of `truth`, whose columns are LABEL_NAMES.
+
+    Raises:
+        DatasetError: it is not (`code` E-LABEL-INCONSISTENT).
+    """
+    odd = truth[:, ANY_INDEX] != np.delete(truth, ANY_INDEX, axis=1).max(axis=1)
+    if odd.any():
+        names = np.asarray(list(key))[odd]
+        raise refused(path, "E-LABEL-INCONSISTENT", "images whose `any` is not the OR of the subtypes", names)
+
+
+def refused(path: Path, code: str, what: str, items: Iterable[object]) -> DatasetError:
+    """The refusal of a file of labels: how many there are of the faulty, and the first ten."""
+    every = [str(item) for item in items]
+    shown = ", ".join(every[:LISTED]) + (", ..." if len(every) > LISTED else "")
+    return DatasetError(f"{path}: {code}: {len(every)} {what}: {shown}", path=path, code=code, items=every)
