@@ -21,19 +21,22 @@ from ich_seq.config import Config, load_config
 from ich_seq.dicom import read_slice_hu
 from ich_seq.evaluation.bootstrap import PatientBootstrap
 from ich_seq.evaluation.evaluate import Evaluation, EvaluationInput, evaluate
-from ich_seq.evaluation.held_out import held_out_input
+from ich_seq.evaluation.held_out import HELD_OUT, held_out_input
 from ich_seq.evaluation.table import markdown_table, text_table
 from ich_seq.files import write_json, write_text
-from ich_seq.labels import ANY_INDEX
-from ich_seq.manifest.index import index_dataset
-from ich_seq.manifest.table import write_table
+from ich_seq.labels import ANY, ANY_INDEX
+from ich_seq.manifest.index import IndexChoices, index_dataset
+from ich_seq.manifest.table import slice_places, write_table
 from ich_seq.metrics import roc_auc
+from ich_seq.nifti import read_stored_slice
 from ich_seq.phantom.cohort import CohortSpec, write_cohort
+from ich_seq.slices.read import read_slices
+from ich_seq.slices.train import load_cnn
 from ich_seq.training.compute import resolve_precision, set_threads
 from ich_seq.training.run import machine, start_run
 
 RESULTS = Path(__file__).parent / "results"
-SEEDS = (1, 2, 3)
+SEEDS = (21, 22, 23)  # looked at by nobody while the demo was set up
 WANTED = {"stage two AUC any": 0.93, "position AUC any": 0.80, "dense voxels AUC any": 0.80, "histogram AUC any": 0.88}
 
 
@@ -47,7 +50,7 @@ def context_for(base: Config, seed: int, folder: Path, *, mimics: bool = True) -
         }
     )
     root = write_cohort(CohortSpec.model_validate(config.cohort), folder / "cohort", jobs=2)
-    table, _ = index_dataset("phantom", root, config.split, 2)
+    table, _ = index_dataset("phantom", root, config.split, IndexChoices(jobs=2))
     run = start_run(folder / "run", config)
     write_table(table, run.table)
     return StepContext(run, table, root, "cpu", set_threads(0))
@@ -103,10 +106,10 @@ def without_mimics(base: Config, work: Path) -> float:
     """Stage one's AUC for any on the held-out slices of the first seed's cohort with mimics switched off."""
     context = context_for(base, SEEDS[0], work / "no_mimics", mimics=False)
     run_train_cnn(context, quiet=False)
-    run_extract_features(context, quiet=False)
-    run_train_lstm(context, quiet=False)
-    data, _ = held_out_input(context.run, context.table, context.root)
-    return roc_auc(data.labels[:, ANY_INDEX], data.stage_one[:, ANY_INDEX])
+    held_out = context.table[context.table["split"] == HELD_OUT]
+    slices = [read_stored_slice(*place) for place in slice_places(held_out, context.root)]
+    logits, _ = read_slices(load_cnn(context.run.config, context.run.stage_one), slices, 32, "cpu")
+    return roc_auc(held_out[ANY.name].to_numpy(), logits[:, ANY_INDEX])
 
 
 def verdicts(evaluation: Evaluation, dense: dict[str, float]) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ class FitConfig(Section):
     floor_fraction: Fraction = 0.0
     """Where a cosine schedule ends, as a share of the peak rate; above 0, learning goes on until `patience` ends it."""
     least_improvement: Fraction = 0.0
-    """A fall of the validation loss by less than this share of it does not count against `patience`."""
+    """Against `patience` only a fall by this share counts, seen from where it last counted; small falls add up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled (AdamW); 0 makes it Adam, as published."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -183,6 +183,24 @@ class SplitConfig(Section):
     """Patients held out for the evaluation."""
     seed: int = 0
     """Enters the digest that orders the patients."""
+    folds: Annotated[int, Field(ge=0)] = 0
+    """2 or more: patients are dealt out to so many folds, fold `fold` is held out as test, and the others are divided by the shares of
+    stage_one, stage_two and validation; `test` is not used. 0: no folds."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which fold is held out, from 0."""
+    first_series: Annotated[int, Field(ge=0)] = 0
+    """Above 0: LEAKS PATIENTS, for comparison with published numbers only. The first so many series train (published: 21,000 in an
+    order that is lost; here in order of SeriesInstanceUID), the others are validation and test in turn."""
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> "SplitConfig":
+        if self.folds == 1 or self.fold >= max(self.folds, 1):
+            raise ValueError(
+                f"folds must be 0 or at least 2 and fold below it, got folds {self.folds}, fold {self.fold}"
+            )
+        if self.folds and self.first_series:
+            raise ValueError("folds and first_series exclude each other")
+        return self
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> "SplitConfig":
@@ -250,7 +268,7 @@ def load_config(name_or_path: str) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_first_fault(error)}") from None
+        raise ConfigError(f"{path}: {describe_fault(error)}") from None
 
 
 def _section_of(section: type[BaseModel], key: str) -> type[BaseModel]:
@@ -259,11 +277,13 @@ def _section_of(section: type[BaseModel], key: str) -> type[BaseModel]:
     return type(default) if isinstance(default, BaseModel) else {"windows": Window}.get(key, section)
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
+def describe_fault(error: ValidationError, root: type[BaseModel] | None = None) -> str:
+    """The first fault of a config (or of another `root`) in words: the key, what is wrong, and the name that was probably meant."""
+    faults = error.errors()
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
     key = ".".join(str(part) for part in fault["loc"]) or "the file"
     if fault["type"] == "extra_forbidden":
-        section: type[BaseModel] = Config
+        section: type[BaseModel] = root or Config
         for part in fault["loc"][:-1]:
             section = _section_of(section, str(part))
         near = difflib.get_close_matches(str(fault["loc"][-1]), section.model_fields, n=1)
@@ -271,4 +291,6 @@ def _first_fault(error: ValidationError) -> str:
         return f"unknown key `{key}`; {hint}"
     if fault["type"] == "missing":
         return f"key `{key}` is missing"
+    if fault["type"] == "value_error":
+        return f"`{key}`: {fault['msg'].removeprefix('Value error, ')}"
     return f"`{key}`: {fault['msg']} (got {fault['input']!r:.80})"

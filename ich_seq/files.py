@@ -20,6 +20,10 @@ _REASONS = {
     errno.EPERM: "writing there is not permitted; choose another folder with --out or --run",
     errno.EROFS: "the file system is read-only; choose another folder with --out or --run",
     errno.ENOTDIR: "part of the path is a file, not a folder; choose another folder with --out or --run",
+    errno.ENOENT: "there is no such place; choose another folder with --out or --run",
+    errno.ENAMETOOLONG: "the name is too long for the file system; choose another folder with --out or --run",
+    errno.ELOOP: "links there lead in a circle; choose another folder with --out or --run",
+    errno.EIO: "the disk reports a fault; choose another folder with --out or --run",
     errno.EEXIST: "a file of that name is in the way; choose another folder with --out or --run",
 }
 

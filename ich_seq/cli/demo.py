@@ -1,5 +1,8 @@
 """`ichseq demo`: the whole pipeline on synthetic scans, from making them to a report on held-out ones."""
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +12,7 @@ from pathlib import Path
 import click
 
 from ich_seq.cli import options
+from ich_seq.errors import UsageError
 
 DEMO, QUICK = "demo", "demo_quick"
 
@@ -35,16 +39,14 @@ class _Clock:
     "--run",
     "run_folder",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs/demo"),
-    show_default=True,
-    help="Folder for the scans, the weights, the evaluation, the model and the reports.",
+    help="Folder for the scans, the weights, the evaluation, the model and the reports.  [default: runs/demo, or runs/demo_quick]",
 )
 @click.option("--quick", is_flag=True, help="Few scans, about a minute: shows that the installation works, no more.")
 @click.option("--config", "config_name", help="Another config with a [cohort]; by default the demo's own.")
 @options.device
 @options.jobs
 @options.quiet
-def demo(run_folder: Path, quick: bool, config_name: str | None, device: str, jobs: int, quiet: bool) -> None:
+def demo(run_folder: Path | None, quick: bool, config_name: str | None, device: str, jobs: int, quiet: bool) -> None:
     """Make synthetic scans, train both stages on them, evaluate on held-out patients, and score some of those.
 
     Interrupted, it continues where it was when the same command is run again.
@@ -55,7 +57,10 @@ def demo(run_folder: Path, quick: bool, config_name: str | None, device: str, jo
     from ich_seq.config import load_config
     from ich_seq.evaluation.table import text_table
 
+    if quick and config_name:
+        raise UsageError("--quick is a config of its own; give --quick or --config, not both")
     name = config_name or (QUICK if quick else DEMO)
+    run_folder = run_folder or Path("runs") / name
     config = load_config(name)
     clock = _Clock(quiet, time.monotonic())
     with clock.step("Synthetic scans"):
@@ -78,8 +83,14 @@ def demo(run_folder: Path, quick: bool, config_name: str | None, device: str, jo
             click.echo(report.sentence)
         click.echo(f"\nModel: {context.run.model}\nReport to open: {reports[0].page}")
         click.echo(f"Everything took {_clock(time.monotonic() - clock.started)}. Score a scan of your own:")
-        click.echo(f"  ichseq score-study DIR_OR_ZIP --model {context.run.model} --out scored")
+        click.echo(f"  {_ichseq()} score-study DIR_OR_ZIP --model {context.run.model} --out scored")
         click.echo("This model knows synthetic heads only: what it says of a real one means nothing.")
+
+
+def _ichseq() -> str:
+    """How to call ichseq again: by name where the shell finds it, else by its path."""
+    called = Path(sys.argv[0])
+    return "ichseq" if shutil.which("ichseq") or called.name != "ichseq" else os.path.relpath(called)
 
 
 def _say(quiet: bool, text: str) -> None:

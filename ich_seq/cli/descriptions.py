@@ -1,6 +1,7 @@
 """What models, caches, runs, results and tables are, in plain words; libraries are imported where they are needed."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,6 +155,30 @@ def of_table(path: Path) -> Description:
         DatasetError: neither.
     """
     return _of_csv(path) if path.suffix == ".csv" else _of_parquet(path)
+
+
+def of_results(paths: Sequence[Path]) -> Description:
+    """The results of several studies, each in a folder of its own.
+
+    Raises:
+        InputRefusedError: one is not a result of this version.
+    """
+    facts: Facts = {path.parent.name: of_result(path).summary for path in paths}
+    return Description("results", f"the results of {len(paths)} scored studies", facts)
+
+
+def of_config(path: Path) -> Description:
+    """A config, every key and value of which is known to this version.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    from ich_seq.config import load_config
+
+    config = load_config(str(path))
+    return Description(
+        "config", f"a config named {config.name}: {' '.join(config.about.split())}", {"seed": config.seed}
+    )
 
 
 def _is_parameter(name: str) -> bool:

@@ -1,13 +1,15 @@
 """`ichseq inspect`: says in plain words what a path holds, without loading anything that computes."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ich_seq.cli import options
 from ich_seq.cli.descriptions import Description, printable
-from ich_seq.errors import InputRefusedError
+from ich_seq.errors import InputRefusedError, NoDicomError
 
 _WIDTH = 110
 
@@ -16,7 +18,7 @@ _WIDTH = 110
 @click.argument("path", type=click.Path(path_type=Path))
 @options.as_json
 def inspect(path: Path, as_json: bool) -> None:
-    """Say in plain words what PATH is: a model, a study, an embedding cache, a run, a result, or a table of slices.
+    """Say in plain words what PATH is: a model, a study, an embedding cache, a run, results, a table of slices, or a config.
 
     A study may be a folder, a zip or a file; its series are listed, with the one that would be scored and why.
     """
@@ -41,21 +43,54 @@ def describe(path: Path) -> Description:
         ModelError: a model or a cache that is damaged.
         UsageError: a run of another version.
     """
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise InputRefusedError(f"{path}: {error.strerror}") from error
+    if not there:
+        raise InputRefusedError(f"{path}: no such file or folder")
+    kinds = _folder_kinds(path) if path.is_dir() else _file_kinds(path)
+    return next(read(of) for fits, read, of in kinds if fits)
+
+
+_Kind = tuple[bool, Callable[[Any], Description], Any]
+
+
+def _folder_kinds(path: Path) -> Iterator[_Kind]:
+    """What a folder may be, told by what lies in it: whether it is, who describes it, and from what."""
     from ich_seq.cli import descriptions
 
-    if not path.exists():
-        raise InputRefusedError(f"{path}: no such file or folder")
-    folder, inside = (path, {item.name for item in path.iterdir()}) if path.is_dir() else (path.parent, {path.name})
-    if "model.json" in inside:
-        return descriptions.of_model(folder)
-    if "extractor.txt" in inside or {"index.json", "parts"} <= inside or path.name == "index.json":
-        return descriptions.of_cache(folder)
-    if "config.json" in inside:
-        return descriptions.of_run(folder)
-    if "result.json" in inside:
-        return descriptions.of_result(folder / "result.json")
-    if path.is_file() and path.suffix in (".parquet", ".csv"):
-        return descriptions.of_table(path)
+    inside = {item.name for item in path.iterdir()}
+    yield "model.json" in inside, descriptions.of_model, path
+    yield "extractor.txt" in inside or {"index.json", "parts"} <= inside, descriptions.of_cache, path
+    yield "config.json" in inside, descriptions.of_run, path
+    yield "result.json" in inside, descriptions.of_result, path / "result.json"
+    results = sorted(path.glob("*/result.json"))
+    yield bool(results), descriptions.of_results, results
+    yield True, _of_study, path
+
+
+def _file_kinds(path: Path) -> Iterator[_Kind]:
+    """What a file may be: part of a model, a cache, a run or a result, a table, a config, or DICOM."""
+    from ich_seq.cli import descriptions
+
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    folder = path.parent
+    model, result = (folder / "model.json").exists(), folder / "result.json"
+    yield model and path.name in ("model.json", "weights.safetensors"), descriptions.of_model, folder
+    yield path.name == "index.json", descriptions.of_cache, folder
+    yield path.name in ("config.json", "run.json"), descriptions.of_run, folder
+    yield result.exists() and path.name in ("result.json", "report.html"), descriptions.of_result, result
+    yield is_parquet or path.suffix in (".parquet", ".csv"), descriptions.of_table, path
+    yield path.suffix == ".toml", descriptions.of_config, path
+    yield True, _of_study, path
+
+
+def _of_study(path: Path) -> Description:
     from ich_seq.cli.study_description import of_study
 
-    return of_study(path)
+    try:
+        return of_study(path)
+    except NoDicomError as error:
+        raise NoDicomError(f"{error.message}; nor is it anything else that `ichseq inspect --help` lists") from error

@@ -116,5 +116,9 @@ def _summary(out: Path, studies: list[dict[str, Any]]) -> str:
     )
     lines.append(f"  {'':18s}{'studies':>9s}{'slices':>9s}")
     lines += [f"  {name:18s}{per_study[name]:9d}{per_slice[name]:9d}" for name in labels.LABEL_NAMES]
-    lines += ["", f"Truth: {out / 'truth.json'}   masks: {out / 'masks'}", f"Next: ichseq index {out}"]
+    lines += [
+        "",
+        f"Truth: {out / 'truth.json'}   masks: {out / 'masks'}",
+        f"Next: ichseq index phantom --root {out} --out {out / 'slices.parquet'}",
+    ]
     return "\n".join(lines)

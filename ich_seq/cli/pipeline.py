@@ -8,13 +8,13 @@ from pydantic import ValidationError
 
 from ich_seq.cli.progress import counting
 from ich_seq.cli.steps import StepContext
-from ich_seq.config import Config
-from ich_seq.errors import ConfigError
+from ich_seq.config import Config, describe_fault
+from ich_seq.errors import ConfigError, UsageError
 from ich_seq.files import make_folder
 from ich_seq.labels import ANY, SUBTYPE_NAMES
-from ich_seq.manifest.index import index_dataset, summarise
+from ich_seq.manifest.index import IndexChoices, index_dataset, summarise
 from ich_seq.manifest.table import write_table
-from ich_seq.phantom.cohort import CohortSpec, write_cohort
+from ich_seq.phantom.cohort import CohortSpec, is_cohort_of, write_cohort
 from ich_seq.report.write import write_study
 from ich_seq.study.score import Compute, FailedStudy, load_model, score_studies
 
@@ -34,6 +34,7 @@ def cohort_and_table(config: Config, run_folder: Path, jobs: int, *, quiet: bool
 
     Raises:
         ConfigError: the config has no cohort, or one that is out of range.
+        UsageError: the folder holds a demo with another cohort.
         OutputError: disk full or folder not writable.
     """
     if not config.cohort:
@@ -41,15 +42,17 @@ def cohort_and_table(config: Config, run_folder: Path, jobs: int, *, quiet: bool
     try:
         spec = CohortSpec.model_validate(config.cohort)
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"]))
-        raise ConfigError(f"config {config.name}: `cohort.{key}`: {fault['msg']}") from None
+        raise ConfigError(f"config {config.name}: [cohort]: {describe_fault(error, CohortSpec)}") from None
     processes = jobs or len(os.sched_getaffinity(0))
     root = make_folder(run_folder) / "cohort"
+    if not is_cohort_of(spec, root):
+        raise UsageError(
+            f"{run_folder}: holds a demo with other synthetic scans; choose another folder with --run, or remove this one"
+        )
     with counting("synthetic scans", "scans", quiet=quiet) as on_study:
         write_cohort(spec, root, jobs=processes, on_study=on_study)
     table_path = run_folder / "slices.parquet"
-    table, _ = index_dataset(DATASET, root, config.split, processes)
+    table, _ = index_dataset(DATASET, root, config.split, IndexChoices(jobs=processes))
     write_table(table, table_path)
     shares = ", ".join(f"{name} {spec.prevalence[name]:.0%}" for name in spec.prevalence)
     sentence = (

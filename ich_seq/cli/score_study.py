@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from ich_seq.cli import options
+from ich_seq.cli.descriptions import printable
 from ich_seq.cli.summary import print_summary, slices_progress
 from ich_seq.errors import SomeStudiesFailedError
-from ich_seq.files import make_folder
+from ich_seq.files import make_folder, output_errors
 from ich_seq.report.write import write_study
 from ich_seq.study.score import Compute, FailedStudy, ScoredStudy, score_studies
 
@@ -74,7 +75,7 @@ def score_study(
             on_slices=on_slices,
         )
         failed, scored = _write_all(outcomes, folder, asked)
-        _raise_failures(failed, scored)
+        _raise_failures(failed, scored, paths)
 
 
 def study_folder_name(study_instance_uid: str) -> str:
@@ -114,21 +115,24 @@ def _say_failure(outcome: FailedStudy, asked: _Asked) -> None:
         click.echo(json.dumps(fact))
 
 
-def _raise_failures(failed: list[FailedStudy], scored: int) -> None:
+def _raise_failures(failed: list[FailedStudy], scored: int, paths: tuple[Path, ...]) -> None:
     """A single study's own error; where there are several, one line each and the error that counts them."""
     if not failed:
         return
     if len(failed) + scored == 1:
-        raise failed[0].error
+        error = failed[0].error
+        error.message = f"{paths[0] if len(paths) == 1 else f'{len(paths)} paths'}: {error.message}"
+        raise error
     for outcome in failed:
-        click.echo(f"study {study_folder_name(outcome.study_instance_uid)}: {outcome.error.message}", err=True)
+        click.echo(f"study {printable(outcome.study_instance_uid)}: {outcome.error.message}", err=True)
     raise SomeStudiesFailedError(f"{len(failed)} of {len(failed) + scored} studies were not scored; see above")
 
 
 @contextlib.contextmanager
 def _output_folder(folder: Path) -> Iterator[Path]:
     """The folder, shown to be writable before anything is computed; if nothing comes of it, it is not left behind empty."""
-    made = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
+    with output_errors(folder):
+        made = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
     make_folder(folder)
     try:
         yield folder

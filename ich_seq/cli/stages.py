@@ -11,7 +11,7 @@ from ich_seq.embeddings.stage import FeaturesReport, extract_features
 from ich_seq.evaluation.evaluate import Evaluation
 from ich_seq.evaluation.held_out import evaluate_run
 from ich_seq.evaluation.table import markdown_table
-from ich_seq.files import sha256_of, write_json, write_text
+from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.description import load_description
 from ich_seq.model.assemble import assemble
@@ -75,8 +75,7 @@ def run_evaluate(context: StepContext, *, quiet: bool) -> tuple[Evaluation, Path
     run, started = context.run, time.monotonic()
     with counting("evaluation", "slices", quiet=quiet) as on_slice:
         evaluation, scores = evaluate_run(run, context.table, context.root, on_slice)
-    folder = run.folder / "evaluation"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(run.folder / "evaluation")
     columns = ["series_instance_uid", "sop_instance_uid", "position_mm", *LABEL_NAMES]
     stages = [f"{stage}_{name}" for stage in ("one", "two") for name in LABEL_NAMES]
     write_text(folder / "scores.csv", scores[columns + stages].to_csv(index=False))

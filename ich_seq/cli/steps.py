@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from ich_seq.config import load_config
-from ich_seq.errors import UsageError
+from ich_seq.errors import DatasetError, UsageError
 from ich_seq.files import replacing, sha256_of
-from ich_seq.manifest.table import read_table
+from ich_seq.manifest.split import check_no_leak
+from ich_seq.manifest.table import PER_SCAN, read_table
 from ich_seq.training.compute import resolve_device, set_threads
 from ich_seq.training.run import Run, open_run, start_run
 
@@ -32,21 +33,32 @@ def begin_run(
 
     Raises:
         UsageError: the folder holds a run with another config or another table, or the device is not there.
+        DatasetError: a patient is in two splits, and the config does not ask for that; or labels are of scans only.
         ConfigError, DatasetError, OutputError: the config, the table or the folder cannot be used.
     """
     config = load_config(config_name)
     table = read_table(table_path)
-    run = start_run(folder, config)
-    if run.table.exists() and sha256_of(run.table) != sha256_of(table_path):
-        raise UsageError(f"{folder}: holds a run on another table than {table_path}; choose another --run")
-    if not run.table.exists():
-        with replacing(run.table) as temporary:
-            shutil.copyfile(table_path, temporary)
+    if (
+        not config.split.first_series
+    ):  # a config that says so trains on a split that leaks, to compare with published numbers
+        check_no_leak(table)
+    if (table["labelled"] == PER_SCAN).any():
+        raise DatasetError(
+            f"{table_path}: labels of {table['dataset'].iloc[0]} are of whole scans; stage one learns from labels of slices. "
+            "Such a table serves evaluation",
+            path=table_path,
+        )
     base = (root or Path(table.attrs.get("root", ""))).resolve()
     if not (base / str(table["path"].iloc[0])).exists():
         raise UsageError(
             f"{base}: does not hold {table['path'].iloc[0]}, the table's first image; give the folder with --root"
         )
+    run = start_run(folder, config)
+    if run.begun and run.table.exists() and sha256_of(run.table) != sha256_of(table_path):
+        raise UsageError(f"{folder}: holds a run on another table than {table_path}; choose another --run")
+    if not run.begun:
+        with replacing(run.table) as temporary:
+            shutil.copyfile(table_path, temporary)
     run.note("index", {"root": str(base), "table_sha256": sha256_of(run.table)})
     return StepContext(run, table, base, _device(device), set_threads(jobs))
 

@@ -43,10 +43,10 @@ def _study_facts(study: StudyCandidates) -> Facts:
 
 def _series_facts(series: Series) -> Facts:
     first, last = series.headers[0], series.headers[-1]
-    geometry = (
-        f"{len(series)} slices of {first.rows} x {first.columns}, {series.spacing_mm:.2f} mm apart, {series.coverage_mm:.1f} mm "
-        f"covered, gantry tilt {series.tilt_deg:.1f} degrees"
-    )
+    many = len(series) > 1
+    apart = f"{series.spacing_mm:.2f} mm apart, {series.coverage_mm:.1f} mm covered, " if many else ""
+    size = f"{len(series)} slice{'s' if many else ''} of {first.rows} x {first.columns}"
+    geometry = f"{size}, {apart}gantry tilt {series.tilt_deg:.1f} degrees"
     facts: Facts = {
         "geometry": geometry,
         "feet": f"{first.sop_instance_uid}, ImagePositionPatient {_millimetres(first.image_position_patient)}",

@@ -26,10 +26,10 @@ _STYLES = {"refused": "red", "dropped": "red", "warning": "yellow", "note": "dim
 
 
 def print_summary(result: StudyResult, page: Path, console: Console | None = None) -> None:
-    """Prints what a radiologist wants to know first; `page` is the report's path."""
+    """Prints what a radiologist wants to know first, and which series it is of; `page` is the report's path."""
     console = console or Console(highlight=False, soft_wrap=False)
     words, style = _STATUS[result.status]
-    heading = Text.assemble((f" {words} ", style), f"   {_geometry(result)}")
+    heading = Text.assemble((f" {words} ", style), f"\n{_geometry(result)}")
     console.print(
         Panel(
             Group(heading, "", _score_table(result), "", _remarks(result), _reading(result)),
@@ -39,6 +39,7 @@ def print_summary(result: StudyResult, page: Path, console: Console | None = Non
             padding=(1, 2),
         )
     )
+    console.print(_series(result), soft_wrap=True)
     console.print(f"Trained on: {escape(printable(result.model.trained_on))}", style="bold")
     console.print(result.notice, style="dim")
     console.print(Text(f"Report: {page}"), soft_wrap=True)
@@ -48,6 +49,15 @@ def _geometry(result: StudyResult) -> str:
     series = result.series
     apart = f", {series.spacing_mm:.1f} mm apart" if series.slices > 1 else ""
     return f"{series.slices} slice{'s' if series.slices > 1 else ''}{apart}, gantry tilt {series.tilt_deg:.1f} degrees"
+
+
+def _series(result: StudyResult) -> Text:
+    """Which series of which study was scored, and why that one."""
+    chosen = next((each for each in result.candidates if each.chosen), None)
+    lines = [f"Study:  {printable(result.study_instance_uid)}", f"Series: {printable(result.series_instance_uid)}"]
+    if chosen is not None:
+        lines[1] += f" ({printable(chosen.reason)})"
+    return Text("\n".join(lines))
 
 
 def _score_table(result: StudyResult) -> Table:

@@ -149,9 +149,9 @@ def _merit(series: Series) -> _Merit:
         original=(int(not reformat), "a reformat" if reformat else "original slices"),
         kernel=(int(not sharp), "a sharp kernel" if sharp else "soft kernel"),
         coverage=(int(enough), f"{series.coverage_mm:.0f} mm covered"),
-        thickness=(int(preferred), f"{spacing:.1f} mm apart"),
+        thickness=(int(preferred), f"{spacing:.1f} mm apart" if len(series) > 1 else "one slice"),
         complete=(int(series.complete), "complete" if series.complete else "slices missing"),
-        slices=(len(series), f"{len(series)} slices"),
+        slices=(len(series), f"{len(series)} slices" if len(series) > 1 else "one slice"),
     )
 
 

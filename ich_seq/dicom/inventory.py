@@ -1,7 +1,7 @@
 """Everything that was found in what the user pointed at: studies, their series, and what was left out."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,11 +80,17 @@ def read_study_files(paths: Sequence[Path], series_uid: str | None = None) -> In
     if not keys:
         raise _nothing_to_score(paths, sorting.dropped)
     if series_uid is not None and series_uid not in {key[1] for key in keys}:
-        raise InputRefusedError(f"no CT series with the UID {series_uid}; leave it out to see the candidates")
+        raise InputRefusedError(f"no CT series with the UID {series_uid}; there are {_listed(key[1] for key in keys)}")
     studies = sorted({key[0] for key in keys})
     wanted = [study for study in studies if series_uid is None or (study, series_uid) in keys]
     candidates = [_study(study, sorting, series_uid) for study in wanted]
     return Inventory(candidates, gather(sorting.dropped))
+
+
+def _listed(uids: Iterable[str]) -> str:
+    """The first ten of the series' UIDs, for the terminal."""
+    every = sorted({uid for uid in uids if uid})
+    return ", ".join(every[:10]) + (f" and {len(every) - 10} more" if len(every) > 10 else "")
 
 
 def _headers(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[SliceHeader]:
@@ -132,7 +138,6 @@ def _nothing_to_score(paths: Sequence[Path], dropped: Sequence[Finding]) -> Inpu
     if broken and all(item.code in _NOT_DICOM or item in broken for item in found):
         return NoDicomError(f"{where}: no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
     if all(item.code in _NOT_DICOM for item in found):
-        return NoDicomError(
-            f"{where}: none of {count} files is DICOM; point at the folder or zip that holds the CT slices"
-        )
+        which = "the file is not DICOM" if count == 1 else f"none of {count} files is DICOM"
+        return NoDicomError(f"{where}: {which}; point at the folder or zip that holds the CT slices")
     return NoCtError(f"{where}: DICOM, but no CT image among {count} files; point at the axial CT series")

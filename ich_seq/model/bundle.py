@@ -18,6 +18,7 @@ from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "weights.safetensors"
+OWN_DIGEST = "model_json_sha256"
 _LARGEST_MODEL_JSON = 1_000_000
 
 
@@ -90,15 +91,22 @@ def write_bundle(folder: Path, info_without_digest: dict[str, object], weights: 
     info = BundleInfo.model_validate(info_without_digest | {"weights_sha256": hashlib.sha256(weights).hexdigest()})
     write_bytes(folder / WEIGHTS_FILE, weights)
     write_text(folder / "README.md", model_card(info))
-    write_json(folder / "model.json", info.model_dump(mode="json"))
+    write_json(folder / "model.json", sealed(info.model_dump(mode="json")))
     return info
+
+
+def sealed(content: dict[str, object]) -> dict[str, object]:
+    """The fields of model.json with the SHA-256 of all of them, whatever their order and indentation."""
+    rest = {name: value for name, value in content.items() if name != OWN_DIGEST}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return rest | {OWN_DIGEST: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def read_info(folder: Path) -> BundleInfo:
     """`model.json` of a bundle, without its weights.
 
     Raises:
-        BundleError: no bundle there, not JSON, of another format version, or with fields that do not fit.
+        BundleError: no bundle there, not JSON, changed since it was written, of another version, or with fields that do not fit.
     """
     path = folder / "model.json"
     if not folder.is_dir():
@@ -111,12 +119,17 @@ def read_info(folder: Path) -> BundleInfo:
         raise BundleError(f"{path}: larger than any model.json ({_LARGEST_MODEL_JSON:,} bytes at most)")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.get("format_version") != FORMAT_VERSION:
+        if not isinstance(content, dict):
+            raise BundleError(f"{path}: damaged (a JSON {type(content).__name__}, not an object); get the model again")
+        if content.get("format_version") != FORMAT_VERSION:
             raise BundleError(
-                f"{path}: bundle format {content.get('format_version')!r}; this version reads {FORMAT_VERSION}"
+                f"{path}: bundle format {content.get('format_version')!r}, and this version reads {FORMAT_VERSION}; "
+                "get a model for this version, or the version of ichseq that wrote it"
             )
+        if content.pop(OWN_DIGEST, None) != sealed(content)[OWN_DIGEST]:
+            raise BundleError(f"{path}: changed since it was written (its SHA-256 does not fit); get the model again")
         info = BundleInfo.model_validate(content)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: damaged (not JSON: {error}); get the model again") from error
     except ValidationError as error:
         fault = error.errors()[0]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ich_seq.config import Config
 from ich_seq.embeddings.pca import Pca
-from ich_seq.errors import BundleError
+from ich_seq.errors import BundleError, ConfigError
 from ich_seq.model.bundle import Bundle, BundleInfo, TrainedOn
 from ich_seq.sequence.network import SequenceNet
 from ich_seq.slices.network import SliceNet
@@ -32,11 +32,14 @@ class TorchModel:
         """Builds the networks and fills them with the bundle's weights.
 
         Raises:
-            BundleError: a tensor is missing, too many, or of another shape.
+            BundleError: a network that this version does not know, or a tensor is missing, too many, or of another shape.
         """
         info, self.device = bundle.info, device
         self.info = info
-        self.cnn = SliceNet(info.cnn.backbone, info.preprocess)
+        try:
+            self.cnn = SliceNet(info.cnn.backbone, info.preprocess)
+        except ConfigError as error:
+            raise BundleError(f"model.json: {error.message}; get a model for this version of ichseq") from error
         _fill(self.cnn, bundle.part("cnn"), "cnn")
         self.lstm = SequenceNet(info.reduced_width, info.lstm)
         _fill(self.lstm, bundle.part("lstm"), "lstm")

@@ -153,6 +153,12 @@ def write_cohort(
     return out
 
 
+def is_cohort_of(spec: CohortSpec, out: Path) -> bool:
+    """Whether `out` may take this cohort: it holds none, or the same one, finished or begun."""
+    stated = next((path for path in (out / TRUTH, out / PARTIAL / "spec.json") if path.exists()), None)
+    return stated is None or json.loads(stated.read_bytes())["spec"] == spec.model_dump(mode="json")
+
+
 def read_truth(out: Path) -> dict[str, Any]:
     """truth.json of a complete cohort."""
     return json.loads((out / TRUTH).read_bytes())

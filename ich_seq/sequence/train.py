@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ich_seq.config import Config, TrainLstmConfig
-from ich_seq.errors import DatasetError
+from ich_seq.errors import CheckpointError, DatasetError
 from ich_seq.files import replacing
+from ich_seq.labels import LABELS
 from ich_seq.sequence.dataset import Scan, ScanBatch, batch_scans
 from ich_seq.sequence.network import SequenceNet
+from ich_seq.training.checkpoint import fill_network, load_tensors
 from ich_seq.training.compute import seed_for
 from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings, make_fabric
 from ich_seq.training.objective import competition_loss, validation_metrics
@@ -110,14 +112,18 @@ def load_lstm(config: Config, folder: Path) -> SequenceNet:
 
     Raises:
         DatasetError: stage two has not been trained here.
+        CheckpointError: its weights are damaged, or of another network.
     """
     path = folder / WEIGHTS_FILE
     if not path.exists():
         raise DatasetError(f"{path}: stage two is not trained; run `ichseq train-lstm` first")
-    state = load_file(path)
-    inputs = state["lstm.weight_ih_l0"].shape[1]
-    network = SequenceNet(inputs - state["head.bias"].shape[0], config.lstm)
-    network.load_state_dict(state)
+    state = load_tensors(path, "ichseq train-lstm")
+    try:
+        inputs = state["lstm.weight_ih_l0"].shape[1]
+    except KeyError as error:
+        raise CheckpointError(f"{path}: not stage two's weights (no {error}); run `ichseq train-lstm` again") from error
+    network = SequenceNet(inputs - len(LABELS), config.lstm)
+    fill_network(network, path, "ichseq train-lstm")
     return network.eval()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ich_seq.config import AugmentConfig, Config
@@ -21,6 +21,7 @@ from ich_seq.slices.augment import augment
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.tiles import TileBatch, TileSource
 from ich_seq.slices.weights import load_pretrained
+from ich_seq.training.checkpoint import fill_network
 from ich_seq.training.compute import resolve_precision, seed_for
 from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings, make_fabric
 from ich_seq.training.objective import competition_loss, validation_metrics
@@ -46,11 +47,12 @@ class SliceTask:
         """All training slices once; the last batch may be smaller."""
         return -(-len(self.train) // self.batch_size)
 
-    def batches(self, epoch: int, first_step: int) -> Iterator[TileBatch]:
-        """The training slices in the epoch's own order, from `first_step` on."""
+    def batches(self, epoch: int, first_step: int) -> Iterator[TileBatch | None]:
+        """The training slices in the epoch's own order, from `first_step` on; None where no slice of a batch could be read."""
         order = np.random.default_rng(seed_for(self.seed, epoch, 0, _SHUFFLE)).permutation(len(self.train)).tolist()
         starts = range(first_step * self.batch_size, len(order), self.batch_size)
-        yield from self.train.batches([order[start : start + self.batch_size] for start in starts])
+        for batch in self.train.batches([order[start : start + self.batch_size] for start in starts]):
+            yield batch if len(batch.labels) else None
 
     def loss(self, batch: TileBatch) -> Tensor:
         """The competition's loss on augmented tiles."""
@@ -63,6 +65,8 @@ class SliceTask:
         chunks = [rows[start : start + _VALIDATION_BATCH] for start in range(0, len(rows), _VALIDATION_BATCH)]
         logits, truth = [], []
         for batch in self.validation.batches(chunks):
+            if not len(batch.labels):
+                continue
             logits.append(self.network(batch.tiles.to(self.device)).logits.float().cpu())
             truth.append(batch.labels)
         return validation_metrics(torch.cat(logits), torch.cat(truth))
@@ -109,12 +113,13 @@ def load_cnn(config: Config, folder: Path) -> SliceNet:
 
     Raises:
         DatasetError: stage one has not been trained here.
+        CheckpointError: its weights are damaged, or of another network.
     """
     path = folder / WEIGHTS_FILE
     if not path.exists():
         raise DatasetError(f"{path}: stage one is not trained; run `ichseq train-cnn` first")
     network = SliceNet(config.cnn.backbone, config.preprocess)
-    network.load_state_dict(load_file(path))
+    fill_network(network, path, "ichseq train-cnn")
     return network.eval()
 
 

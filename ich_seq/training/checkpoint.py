@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from ich_seq.errors import CheckpointError
 from ich_seq.files import replacing
@@ -52,3 +55,30 @@ def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
             path=path,
         )
     return state
+
+
+def load_tensors(path: Path, again: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file of a run, on the CPU; `again` is the command that makes the file anew.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); remove it and run `{again}` again", path=path) from error
+
+
+def fill_network(network: nn.Module, path: Path, again: str) -> None:
+    """Fills a network with the weights of a run's safetensors file.
+
+    Raises:
+        CheckpointError: the file is damaged, or belongs to another network.
+    """
+    try:
+        network.load_state_dict(load_tensors(path, again))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CheckpointError(
+            f"{path}: does not fit the run's config ({first}); remove it and run `{again}` again", path=path
+        ) from error

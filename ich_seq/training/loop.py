@@ -33,7 +33,7 @@ class Task(Protocol):
         ...
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Any]:
-        """The batches of `epoch` from `first_step` on; the same for the same epoch, however often asked."""
+        """The batches of `epoch` from `first_step` on, one a step, None for a step of which nothing could be read; always the same."""
         ...
 
     def loss(self, batch: Any) -> Tensor:
@@ -100,6 +100,7 @@ class _State:
     loss_sum: float = 0.0
     best_epoch: int = -1
     fell_epoch: int = -1
+    fell_loss: float = float("inf")
     best_loss: float = float("inf")
     finished: bool = False
     stopped_early: bool = False
@@ -182,7 +183,8 @@ class Fit:
         self.network.train()
         started = time.monotonic()
         for batch in self.task.batches(state.epoch, state.step):
-            state.loss_sum += self._step(batch)
+            if batch is not None:
+                state.loss_sum += self._step(batch)
             state.step += 1
             on_progress(Progress(state.epoch, state.step, steps, state.loss_sum / state.step))
             if time.monotonic() - state.saved_at > self.settings.checkpoint_every_s and state.step < steps:
@@ -213,8 +215,8 @@ class Fit:
             with torch.inference_mode():
                 metrics = self.task.validate()
             loss = _finite(metrics["loss"], "validation", state)
-            if loss < state.best_loss * (1 - self.settings.least_improvement):
-                state.fell_epoch = state.epoch
+            if loss < state.fell_loss * (1 - self.settings.least_improvement):
+                state.fell_epoch, state.fell_loss = state.epoch, loss
             if loss < state.best_loss:
                 state.best_epoch, state.best_loss = state.epoch, loss
                 self._save("best.pt", with_optimizer=False)

@@ -52,15 +52,29 @@ class Run:
         return self.folder / "model"
 
     @property
+    def begun(self) -> bool:
+        """Whether stage one has a checkpoint or weights here."""
+        return any(self.stage_one.glob("*.pt")) or any(self.stage_one.glob("*.safetensors"))
+
+    @property
     def record_path(self) -> Path:
         """`run.json`: what was done here, with what."""
         return self.folder / "run.json"
 
     def record(self) -> dict[str, Any]:
-        """What `run.json` says; empty before the first step."""
+        """What `run.json` says; empty before the first step.
+
+        Raises:
+            UsageError: it is damaged.
+        """
         if not self.record_path.exists():
             return {}
-        return json.loads(self.record_path.read_text(encoding="utf-8"))
+        try:
+            return json.loads(self.record_path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{self.record_path}: damaged ({error}); remove it: the steps that were done are noted anew when they are run again"
+            ) from error
 
     def note(self, step: str, facts: dict[str, Any]) -> None:
         """Adds what one step did (device, seconds, digests) to `run.json`, with versions and time.
@@ -77,12 +91,14 @@ class Run:
 def start_run(folder: Path, config: Config) -> Run:
     """The run in `folder`: made with `config`, or taken up where it was left.
 
+    A run in which nothing was learnt yet takes the new config: its start failed, and the config was mended.
+
     Raises:
-        UsageError: the folder holds a run with another config.
+        UsageError: the folder holds a run with another config, which has learnt something.
         OutputError: it cannot be made or written.
     """
     path = make_folder(folder) / "config.json"
-    if path.exists():
+    if path.exists() and Run(folder, config).begun:
         if open_run(folder).config != config:
             raise UsageError(
                 f"{folder}: holds a run with another config (see {path}); choose another --run, or remove the folder"
@@ -105,6 +121,8 @@ def open_run(folder: Path) -> Run:
         raise UsageError(
             f"{folder}: no run here (no config.json); start one with `ichseq train-cnn --run {folder}`"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not readable ({error}); start again in another --run") from error
     except ValidationError as error:
         fault = error.errors()[0]
         raise UsageError(

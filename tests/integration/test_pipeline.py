@@ -155,3 +155,79 @@ def test_training_after_a_full_disk_continues_to_the_same_weights(small_run, tmp
     assert digests(tmp_path / "run", "stage_one/cnn.safetensors") == digests(
         small_run.folder, "stage_one/cnn.safetensors"
     )
+
+
+def test_a_start_that_failed_does_not_keep_the_mended_config_out(small_run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text(small_run.config.read_text().replace("resnext14_8x4d", "foonet"))
+    words = ["train-cnn", "--table", str(small_run.table), "--run", str(tmp_path / "run"), "--jobs", "1"]
+    code, errors = fails(*words, "--config", str(bad))
+    assert (code, "foonet" in errors) == (2, True)
+    code, errors = fails(*words, "--config", str(small_run.config), "--root", str(tmp_path))
+    assert (code, "--root" in errors) == (2, True)
+    mended = tmp_path / "mended.toml"
+    mended.write_text(small_run.config.read_text().replace("epochs = 3", "epochs = 1"))
+    run(*words, "--config", str(mended))
+    code, errors = fails(*words, "--config", str(small_run.config))
+    assert (code, "holds a run with another config" in errors) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "command_words", "code", "words"),
+    [
+        ("stage_one/cnn.safetensors", ("extract-features",), 6, "cnn.safetensors: damaged"),
+        ("stage_two/lstm.safetensors", ("evaluate",), 6, "lstm.safetensors: damaged"),
+        ("features/pca.safetensors", ("train-lstm",), 6, "pca.safetensors: no usable PCA"),
+        ("run.json", ("evaluate",), 2, "run.json: damaged"),
+        ("config.json", ("evaluate",), 2, "config.json: not"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_one_line_with_the_way_out(
+    small_run, tmp_path: Path, name: str, command_words: tuple[str, ...], code: int, words: str
+) -> None:
+    folder = copied(small_run, tmp_path / "run")
+    path = folder / name
+    path.write_bytes(b"\xff" + path.read_bytes()[: path.stat().st_size // 2])
+    found, errors = fails(*command_words, "--run", str(folder), "--jobs", "1")
+    assert found == code, errors
+    assert words in errors
+    assert len([line for line in errors.splitlines() if line.startswith("error: ")]) == 1
+    assert "Traceback" not in errors
+
+
+def test_evaluate_leaves_out_a_training_slice_that_cannot_be_read(small_run, tmp_path: Path) -> None:
+    root = tmp_path / "cohort"
+    shutil.copytree(small_run.cohort, root)
+    folder = copied(small_run, tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text())
+    record["steps"]["index"]["root"] = str(root)
+    (folder / "run.json").write_text(json.dumps(record))
+    table = pd.read_parquet(folder / "table.parquet")
+    before = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    training, held_out = (root / table.loc[table["split"] == name, "path"].iloc[0] for name in ("stage_one", "test"))
+    training.write_bytes(training.read_bytes()[:-500])
+    run("evaluate", "--run", str(folder), "--jobs", "1")
+    after = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    assert before["by_slice"]["slices"] == after["by_slice"]["slices"]
+    held_out.write_bytes(held_out.read_bytes()[:-500])
+    code, errors = fails("evaluate", "--run", str(folder), "--jobs", "1")
+    assert (code, f"{held_out.relative_to(root).as_posix()}: cannot be read any more" in errors) == (3, True)
+
+
+def test_the_demo_refuses_a_folder_with_other_scans_and_two_configs(small_run, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    shutil.copytree(small_run.cohort, folder / "cohort")
+    code, errors = fails("demo", "--quick", "--run", str(folder))
+    assert (code, "holds a demo with other synthetic scans; choose another folder with --run" in errors) == (2, True)
+    code, errors = fails("demo", "--quick", "--config", "demo", "--run", str(folder))
+    assert (code, "not both" in errors) == (2, True)
+
+
+def test_what_the_phantom_prints_as_next_step_can_be_run(small_run, tmp_path: Path) -> None:
+    out = tmp_path / "ph"
+    words = ["phantom", "--studies", "3", "--slices", "4", "--matrix", "256", "--jobs", "1", "--out", str(out)]
+    printed = subprocess.run(command(*words), capture_output=True, text=True, check=True).stdout
+    (following,) = [line.removeprefix("Next: ichseq ") for line in printed.splitlines() if line.startswith("Next: ")]
+    run(*following.split(), "--jobs", "1")
+    assert (out / "slices.parquet").exists()
+    assert json.loads((out / "slices.split.json").read_text())["rule"] == "by patient"

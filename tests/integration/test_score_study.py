@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -235,6 +237,7 @@ def test_several_studies_get_a_folder_each_and_failures_exit_4(model, head, torn
     done = ichseq(tmp_path / "all", head, "--model", model, "--out", "out", "--json")
     assert done.exit_code == 4
     assert "1 of 3 studies" in done.stderr
+    assert re.search(r"^study [0-9.]+: E-INCOMPLETE", done.stderr, re.MULTILINE)
     written = {folder.name: {path.name for path in folder.iterdir()} for folder in (tmp_path / "out").iterdir()}
     assert len(written) == 2
     assert all(len(name) == 12 and files == FILES for name, files in written.items())
@@ -284,6 +287,22 @@ def test_without_out_results_go_to_a_folder_named_by_digest(model, head, tmp_pat
     (folder,) = (tmp_path / "scores").iterdir()
     assert len(folder.name) == 12
     assert {path.name for path in folder.iterdir()} == FILES
+
+
+def test_the_terminal_says_which_series_of_which_study_and_why(model, head):
+    done = ichseq(head, "--model", model, "--out", "out")
+    result = StudyResult.model_validate_json(Path("out/result.json").read_text())
+    assert f"Study:  {result.study_instance_uid}" in done.stdout
+    assert f"Series: {result.series_instance_uid} (the only CT series" in done.stdout
+
+
+def test_a_refusal_names_what_was_given(model, torn):
+    refused(ichseq(torn, "--model", model, "--out", "out"), 3, f"{torn}: E-INCOMPLETE")
+
+
+@pytest.mark.parametrize("out", ["/proc/nowhere", "x" * 300])
+def test_a_place_that_cannot_be_is_an_output_error(model, head, out):
+    refused(ichseq(head, "--model", model, "--out", out), 5, "choose another folder with --out")
 
 
 def test_an_empty_folder_is_refused(model, tmp_path):
@@ -368,7 +387,7 @@ def test_a_damaged_or_wrong_bundle_is_refused(model, head, tmp_path, damage, wor
 
 def test_an_unknown_device_or_series_is_refused(model, head):
     refused(ichseq(head, "--model", model, "--out", "out", "--device", "tpu"), 2, "tpu")
-    refused(ichseq(head, "--model", model, "--out", "out", "--series", "1.2.3.4"), 3, "1.2.3.4")
+    refused(ichseq(head, "--model", model, "--out", "out", "--series", "1.2.3.4"), 3, "1.2.3.4; there are ")
     with pytest.raises(UsageError, match="tpu"):
         ich_seq.score_study(head, model, device="tpu")
 

@@ -148,11 +148,34 @@ def test_results_and_tables_are_told_apart(tmp_path):
         assert words in text
 
 
+def test_what_belongs_to_something_known_is_told_as_that(tmp_path):
+    write_tiny_model(tmp_path / "model")
+    assert "a trained pipeline" in inspect(tmp_path / "model" / "weights.safetensors")[1]
+    result = example_result()
+    for name in ("0123456789ab", "ba9876543210"):
+        (tmp_path / "scores" / name).mkdir(parents=True)
+        write_text(tmp_path / "scores" / name / "result.json", result_json(result))
+        write_text(tmp_path / "scores" / name / "report.html", "<html></html>")
+    assert "status complete" in inspect(tmp_path / "scores" / "0123456789ab" / "report.html")[1]
+    assert "the results of 2 scored studies 0123456789ab" in inspect(tmp_path / "scores")[1]
+    write_text(tmp_path / "mine.toml", 'name = "mine"\nabout = "Ours."\n')
+    assert "a config named mine: Ours." in inspect(tmp_path / "mine.toml")[1]
+    parquet.write_table(pa.table({"a": [1]}), tmp_path / "no_ending")
+    assert "a Parquet table" in inspect(tmp_path / "no_ending")[1]
+
+
+def test_a_name_too_long_for_the_file_system_is_refused_in_one_line(tmp_path):
+    code, _, errors = inspect(tmp_path / ("x" * 300))
+    assert (code, len(errors.splitlines())) == (3, 1)
+    assert "File name too long" in errors
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
         ("nothing", None, 3),
         ("text.txt", b"text", 3),
+        ("bad.toml", b"nme = 1", 2),
         ("bad.parquet", b"text", 3),
         ("result.json", b"{}", 3),
         ("bad.csv", b"\xff\xfe", 3),

@@ -11,7 +11,7 @@ from tiny_model import write_tiny_model
 
 from ich_seq.errors import BundleError
 from ich_seq.files import sha256_of
-from ich_seq.model.bundle import read_bundle, read_info
+from ich_seq.model.bundle import read_bundle, read_info, sealed
 from ich_seq.model.torch_backend import TorchModel
 
 
@@ -31,7 +31,7 @@ def change_weights(folder: Path, name: str, values: np.ndarray | None) -> None:
     save_file(weights, folder / "weights.safetensors")
     content = json.loads((folder / "model.json").read_text())
     content["weights_sha256"] = sha256_of(folder / "weights.safetensors")
-    (folder / "model.json").write_text(json.dumps(content))
+    (folder / "model.json").write_text(json.dumps(sealed(content)))
 
 
 def test_a_bundle_is_three_files_none_a_pickle(folder: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_missing_part_is_refused_by_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"format_version": 2}, "bundle format 2; this version reads 1"),
+        ({"format_version": 2}, "bundle format 2, and this version reads 1; get a model"),
         ({"labels": ["any"]}, "its labels are any"),
         ({"surprise": 1}, "surprise: Extra inputs"),
         ({"embedding_width": -1}, "embedding_width"),
@@ -90,9 +90,41 @@ def test_a_missing_part_is_refused_by_name(folder: Path) -> None:
 )
 def test_a_model_json_that_does_not_fit_is_refused(folder: Path, change: dict, match: str) -> None:
     content = json.loads((folder / "model.json").read_text()) | change
-    (folder / "model.json").write_text(json.dumps(content))
+    (folder / "model.json").write_text(json.dumps(sealed(content)))
     with pytest.raises(BundleError, match=match):
         read_info(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [(("preprocess", "windows", 0, "level"), 400.0), (("preprocess", "size"), 64), (("name",), "x")]
+)
+def test_a_model_json_that_was_changed_is_refused(folder: Path, path: tuple, value: object) -> None:
+    content = json.loads((folder / "model.json").read_text())
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    assert place[path[-1]] != value
+    place[path[-1]] = value
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match="changed since it was written"):
+        read_info(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"), [("[" * 100_000, "not JSON"), ("[1]", "a JSON list, not an object"), ("\xff", "not JSON")]
+)
+def test_a_model_json_that_is_no_description_is_refused(folder: Path, text: str, match: str) -> None:
+    (folder / "model.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(BundleError, match=match):
+        read_info(folder)
+
+
+def test_a_network_that_this_version_does_not_know_makes_the_bundle_unusable(folder: Path) -> None:
+    content = json.loads((folder / "model.json").read_text())
+    content["cnn"]["backbone"] = "foonet"
+    (folder / "model.json").write_text(json.dumps(sealed(content)))
+    with pytest.raises(BundleError, match=r"model\.json: .*no network 'foonet'.*get a model for this version"):
+        TorchModel(read_bundle(folder))
 
 
 def test_no_bundle_is_said_with_what_to_give(tmp_path: Path) -> None:

@@ -27,20 +27,21 @@ class Line:
 
     network: nn.Module = field(default_factory=seeded_network)
     fail_at: tuple[int, int] | None = None
+    empty_at: tuple[int, int] | None = None
     validation_losses: tuple[float, ...] | None = None
     epoch: int = 0
 
     def steps_per_epoch(self) -> int:
         return STEPS
 
-    def batches(self, epoch: int, first_step: int) -> Iterator[Tensor]:
+    def batches(self, epoch: int, first_step: int) -> Iterator[Tensor | None]:
         self.epoch = epoch
         generator = torch.Generator().manual_seed(seed_for(epoch))
         x = torch.randn(STEPS, 8, 1, generator=generator)
         for step in range(first_step, STEPS):
             if self.fail_at == (epoch, step):
                 raise KeyboardInterrupt
-            yield x[step]
+            yield None if self.empty_at == (epoch, step) else x[step]
 
     def loss(self, batch: Tensor) -> Tensor:
         return ((self.network(batch) - 3 * batch) ** 2).mean()
@@ -93,6 +94,22 @@ def test_an_interrupted_fit_continues_to_the_same_weights_and_log(
     assert all(torch.equal(a, b) for a, b in zip(weights_of(whole), weights_of(resumed), strict=True))
     for a, b in zip(expected.records, found.records, strict=True):
         assert {**a, "train_seconds": 0} == {**b, "train_seconds": 0}
+
+
+def test_a_step_of_which_nothing_could_be_read_keeps_its_place_and_is_not_learnt_from(tmp_path: Path) -> None:
+    whole = fit(Line(empty_at=(1, 2)), tmp_path / "whole")
+    whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        fit(Line(empty_at=(1, 2), fail_at=(1, 4)), tmp_path / "cut").run()
+    resumed = fit(Line(empty_at=(1, 2)), tmp_path / "cut")
+    resumed.run()
+    assert all(torch.equal(a, b) for a, b in zip(weights_of(whole), weights_of(resumed), strict=True))
+
+
+def test_small_falls_add_up_against_the_patience(tmp_path: Path) -> None:
+    losses = (0.5, 0.497, 0.494, 0.491, 0.488, 0.485, 0.482)  # 0.6 % a step: less than 1 %, but more than 1 % in two
+    chosen = replace(settings(7, patience=3), least_improvement=0.01)
+    assert not fit(Line(validation_losses=losses), tmp_path, chosen).run().stopped_early
 
 
 def test_a_finished_fit_is_not_run_again(tmp_path: Path) -> None:
