@@ -99,6 +99,8 @@ class FitConfig(Section):
     """Against `patience` only a fall by this share counts, seen from where it last counted; small falls add up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled (AdamW); 0 makes it Adam, as published."""
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    """Above 0, gradients longer than this (their norm over all weights) are shortened to it."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Above 0, an exponential moving average of the weights is validated and kept: each step it keeps this share of itself, early
     steps less (the ramp (1 + n) / (10 + n) of TensorFlow's). 0: the last step's weights, as published."""
@@ -113,6 +115,15 @@ class TrainCnnConfig(FitConfig):
     """Stop when the validation loss has not fallen for this many epochs; the best epoch's weights are kept."""
     batch_size: Positive = 32
     """Slices a step."""
+    micro_batch: Annotated[int, Field(ge=0)] = 0
+    """Slices that go through the network at once; their gradients are summed to those of `batch_size`. 0: all at once."""
+    loss: Literal["competition", "class_balanced"] = "competition"
+    """`competition`: binary cross-entropy with the metric's weights. `class_balanced`: besides, positives and negatives of each label
+    weigh by the inverse of their effective number (Cui et al. 2019, 10.1109/CVPR.2019.00949)."""
+    balance_beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of the class-balanced loss: 0 weighs all alike, towards 1 it weighs by inverse frequency."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Truth is drawn towards one half by this share; off by default."""
     learning_rate: PositiveFloat = 1e-5
     """Peak rate; the published recipe has 1e-5 for Adam from pretrained weights."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -54,6 +54,10 @@ class SequenceTask:
             chosen = order[start : start + size]
             yield batch_scans([self.train[scan] for scan in chosen], reverse[start : start + size])
 
+    def parts(self, batch: ScanBatch) -> list[tuple[ScanBatch, float]]:
+        """The whole batch: scans are small."""
+        return [(batch, 1.0)]
+
     def loss(self, batch: ScanBatch) -> Tensor:
         """The competition's loss over the slices of the batch; padding does not count."""
         logits = self._logits(batch)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ich_seq.config import AugmentConfig, Config
+from ich_seq.config import Config, TrainCnnConfig
 from ich_seq.errors import DatasetError
 from ich_seq.files import replacing
 from ich_seq.labels import LABEL_NAMES
@@ -24,7 +24,7 @@ from ich_seq.slices.weights import load_pretrained
 from ich_seq.training.checkpoint import fill_network
 from ich_seq.training.compute import resolve_precision, seed_for
 from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings, make_fabric
-from ich_seq.training.objective import competition_loss, validation_metrics
+from ich_seq.training.objective import class_balance, competition_loss, validation_metrics
 
 WEIGHTS_FILE = "cnn.safetensors"
 _SHUFFLE = 1  # keeps the seeds of the epoch's order apart from those of its steps
@@ -38,26 +38,41 @@ class SliceTask:
     network: nn.Module
     train: TileSource
     validation: TileSource
-    batch_size: int
-    augment: AugmentConfig
+    settings: TrainCnnConfig
     seed: int
     device: str
+    balance: Tensor | None = None
 
     def steps_per_epoch(self) -> int:
         """All training slices once; the last batch may be smaller."""
-        return -(-len(self.train) // self.batch_size)
+        return -(-len(self.train) // self.settings.batch_size)
 
     def batches(self, epoch: int, first_step: int) -> Iterator[TileBatch | None]:
         """The training slices in the epoch's own order, from `first_step` on; None where no slice of a batch could be read."""
         order = np.random.default_rng(seed_for(self.seed, epoch, 0, _SHUFFLE)).permutation(len(self.train)).tolist()
-        starts = range(first_step * self.batch_size, len(order), self.batch_size)
-        for batch in self.train.batches([order[start : start + self.batch_size] for start in starts]):
+        size = self.settings.batch_size
+        starts = range(first_step * size, len(order), size)
+        for batch in self.train.batches([order[start : start + size] for start in starts]):
             yield batch if len(batch.labels) else None
 
+    def parts(self, batch: TileBatch) -> list[tuple[TileBatch, float]]:
+        """The batch in micro-batches, each with its share of the slices."""
+        count = len(batch.labels)
+        size = self.settings.micro_batch or count
+        return [
+            (
+                TileBatch(batch.tiles[start : start + size], batch.labels[start : start + size]),
+                min(size, count - start) / count,
+            )
+            for start in range(0, count, size)
+        ]
+
     def loss(self, batch: TileBatch) -> Tensor:
-        """The competition's loss on augmented tiles."""
-        tiles = augment(batch.tiles.to(self.device), self.augment)
-        return competition_loss(self.network(tiles).logits, batch.labels.to(self.device))
+        """The config's loss on augmented tiles."""
+        tiles = augment(batch.tiles.to(self.device), self.settings.augment)
+        smoothing = self.settings.label_smoothing
+        truth = batch.labels.to(self.device) * (1 - smoothing) + smoothing / 2
+        return competition_loss(self.network(tiles).logits, truth, self.balance)
 
     def validate(self) -> dict[str, Any]:
         """Loss and AUC per label on the validation slices, as they are."""
@@ -96,7 +111,9 @@ def train_cnn(
         TileSource(_rows(table, splits), root, network.preprocess, settings.workers)
         for splits in (train_splits, ["validation"])
     )
-    task = SliceTask(network, train, validation, settings.batch_size, settings.augment, config.seed, device)
+    balanced = settings.loss == "class_balanced"
+    balance = class_balance(train.labels, settings.balance_beta).to(device) if balanced else None
+    task = SliceTask(network, train, validation, settings, config.seed, device, balance)
     fabric = make_fabric(device, resolve_precision(settings.precision, device))
     fit = Fit(task, _fit_settings(config, table), fabric, folder)
     if settings.keep_tiles_in_memory and not fit.finished():

@@ -36,8 +36,12 @@ class Task(Protocol):
         """The batches of `epoch` from `first_step` on, one a step, None for a step of which nothing could be read; always the same."""
         ...
 
+    def parts(self, batch: Any) -> list[tuple[Any, float]]:
+        """The batch in the parts that go through the network one after another, each with its share of the batch's loss."""
+        ...
+
     def loss(self, batch: Any) -> Tensor:
-        """The loss of one batch, a scalar."""
+        """The loss of one part of a batch, a scalar."""
         ...
 
     def validate(self) -> dict[str, Any]:
@@ -58,6 +62,7 @@ class FitSettings:
     floor_fraction: float
     least_improvement: float
     weight_decay: float
+    clip_norm: float
     ema_decay: float
     seed: int
     fingerprint: str
@@ -199,13 +204,18 @@ class Fit:
         factor = learning_rate_factor((state.epoch * steps + state.step) / (settings.epochs * steps), settings)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
-        loss = self.task.loss(batch)
         self.optimizer.zero_grad()
-        self.fabric.backward(loss)
+        total = 0.0
+        for part, share in self.task.parts(batch):
+            loss = self.task.loss(part) * share
+            self.fabric.backward(loss)
+            total += float(loss.detach())
+        if settings.clip_norm > 0:
+            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=settings.clip_norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network.module)
-        return _finite(float(loss.detach()), "training", state)
+        return _finite(total, "training", state)
 
     def _validate(self) -> dict[str, Any]:
         """The validation's metrics; an epoch better than all before is saved."""

@@ -30,6 +30,7 @@ class Line:
     empty_at: tuple[int, int] | None = None
     validation_losses: tuple[float, ...] | None = None
     epoch: int = 0
+    micro_batches: int = 1
 
     def steps_per_epoch(self) -> int:
         return STEPS
@@ -42,6 +43,10 @@ class Line:
             if self.fail_at == (epoch, step):
                 raise KeyboardInterrupt
             yield None if self.empty_at == (epoch, step) else x[step]
+
+    def parts(self, batch: Tensor) -> list[tuple[Tensor, float]]:
+        half = len(batch) // self.micro_batches
+        return [(batch[k * half : (k + 1) * half], 1 / self.micro_batches) for k in range(self.micro_batches)]
 
     def loss(self, batch: Tensor) -> Tensor:
         return ((self.network(batch) - 3 * batch) ** 2).mean()
@@ -64,6 +69,7 @@ def settings(epochs: int = 4, patience: int = 10, rate: float = 0.01, checkpoint
         floor_fraction=0.0,
         least_improvement=0.0,
         weight_decay=0.01,
+        clip_norm=0.0,
         ema_decay=0.0,
         seed=7,
         fingerprint="fingerprint",
@@ -146,6 +152,27 @@ def test_the_average_ramps_up_to_its_decay() -> None:
         average, counter = torch.tensor([1.0]), torch.tensor(3)
         ema_update(0.9)([average, counter], [torch.tensor([2.0]), torch.tensor(7)], updates)
         assert (float(average), int(counter)) == (pytest.approx(keep * 1 + (1 - keep) * 2), 7)
+
+
+def test_micro_batches_sum_to_the_gradient_of_the_batch(tmp_path: Path) -> None:
+    """Without dropout the same steps are taken, to rounding."""
+    found = []
+    for micro_batches in (1, 4):
+        network = nn.Sequential(nn.Linear(1, 16), nn.Linear(16, 1))
+        for parameter in network.parameters():
+            nn.init.constant_(parameter, 0.1)
+        each = fit(Line(network, micro_batches=micro_batches), tmp_path / str(micro_batches))
+        each.run()
+        found.append(weights_of(each))
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*found, strict=True))
+
+
+def test_long_gradients_are_shortened(tmp_path: Path) -> None:
+    """Plain descent's step is its gradient; Adam's first step does not show its length, so the gradient itself is looked at."""
+    each = fit(Line(), tmp_path, replace(settings(epochs=1), clip_norm=1e-3))
+    each.run()
+    norm = torch.cat([parameter.grad.flatten() for parameter in each.network.parameters()]).norm()
+    assert float(norm) == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_it_stops_when_the_loss_has_not_fallen_for_the_patience(tmp_path: Path) -> None:
