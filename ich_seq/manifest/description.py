@@ -17,6 +17,10 @@ class Layout(Section):
     """Pattern of the image files."""
     labels: str
     """The file of labels."""
+    unlabelled_images: str | None = None
+    """Pattern of image files whose labels were never released."""
+    sample_submission: str | None = None
+    """The file that shows how a submission looks."""
 
 
 class ExpectedCounts(Section):
