@@ -36,7 +36,7 @@ from ich_seq.training.compute import resolve_precision, set_threads
 from ich_seq.training.run import machine, start_run
 
 RESULTS = Path(__file__).parent / "results"
-SEEDS = (21, 22, 23)  # looked at by nobody while the demo was set up
+SEEDS = (31, 32, 33)  # not looked at while the demo was set up; 1 to 3, 11, 12 and 21 to 23 were
 WANTED = {"stage two AUC any": 0.93, "position AUC any": 0.80, "dense voxels AUC any": 0.80, "histogram AUC any": 0.88}
 
 
