@@ -160,6 +160,10 @@ class LstmConfig(Section):
     """Between the layers."""
     head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Before the last linear layer."""
+    deltas: bool = False
+    """Whether a slice's PCA coordinates minus those of the slice below and above are inputs too (second place of the challenge)."""
+    position: bool = False
+    """Whether the slice's relative position in the scan, 0 at the feet and 1 at the head, is an input too."""
 
 
 class TrainLstmConfig(FitConfig):
@@ -179,6 +183,11 @@ class TrainLstmConfig(FitConfig):
     """Peak rate of Adam; published: 3e-5."""
     reverse_probability: Fraction = 0.0
     """Chance that a training scan is read head to feet; published: never."""
+    thin_probability: Fraction = 0.0
+    """Chance that of a training scan only every second slice is read, as if it had been scanned in thicker steps; published: never."""
+    blend: Literal["none", "validation"] = "none"
+    """`validation`: each label's final score is a mean of both stages' logits, with the share that has the lowest log loss on the
+    validation patients; it protects labels of which stage two saw too few. `none`: stage two alone, as published."""
 
 
 class SplitConfig(Section):

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ich_seq.errors import CacheError, DatasetError, InputRefusedError
+from ich_seq.labels import LABEL_NAMES
 
 Facts = dict[str, str | int | list[str]]
 
@@ -52,6 +53,7 @@ def of_model(folder: Path) -> Description:
             "between": f"{info.embedding_width}-d embedding, PCA to {info.reduced_width}",
             "stage two": f"bidirectional LSTM, {info.lstm.layers} x {info.lstm.hidden} units per direction",
             "labels": ", ".join(info.labels),
+            "final score": _blend(bundle.weights["lstm.blend"].tolist()),
             "size": f"{learnt:,} learnt numbers, {megabytes:,.1f} MB",
             "validation loss": losses,
             "probabilities": "not calibrated, no threshold" if info.calibration is None else "calibrated",
@@ -181,10 +183,18 @@ def of_config(path: Path) -> Description:
     )
 
 
+def _blend(shares: list[float]) -> str:
+    """How both stages make the final score."""
+    if all(share == 1 for share in shares):
+        return "stage two's"
+    each = ", ".join(f"{name} {share:.0%}" for name, share in zip(LABEL_NAMES, shares, strict=True))
+    return f"a mean of both stages' logits; stage two's share: {each}"
+
+
 def _is_parameter(name: str) -> bool:
     """Whether a tensor is learnt by gradient descent: not the PCA, not batch norm's running statistics, not the preprocessing."""
     kept_by_counting = ("running_mean", "running_var", "num_batches_tracked")
-    return not name.startswith(("pca.", "cnn.preprocess.")) and not name.endswith(kept_by_counting)
+    return not name.startswith(("pca.", "cnn.preprocess.", "lstm.blend")) and not name.endswith(kept_by_counting)
 
 
 def _of_parquet(path: Path) -> Description:

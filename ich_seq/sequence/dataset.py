@@ -67,6 +67,19 @@ def label_scans(series: Iterator[ReducedSeries], table: pd.DataFrame) -> dict[st
     return scans
 
 
+def thinned(scan: Scan, start: int) -> Scan:
+    """Every second slice of a scan, from `start` (0 or 1) on; a scan of one slice stays as it is."""
+    if len(scan.labels) < 2:
+        return scan
+    return Scan(
+        scan.series_instance_uid,
+        scan.sop_instance_uids[start::2],
+        scan.reduced[start::2],
+        scan.prob[start::2],
+        scan.labels[start::2],
+    )
+
+
 def batch_scans(scans: Sequence[Scan], reversed_scans: Sequence[bool] | None = None) -> ScanBatch:
     """One padded batch; a scan marked in `reversed_scans` is read head to feet."""
     flips = reversed_scans or [False] * len(scans)

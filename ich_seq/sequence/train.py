@@ -12,19 +12,20 @@ import torch
 from jaxtyping import Float32
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ich_seq.config import Config, TrainLstmConfig
 from ich_seq.errors import CheckpointError, DatasetError
 from ich_seq.files import replacing
-from ich_seq.labels import LABELS
-from ich_seq.sequence.dataset import Scan, ScanBatch, batch_scans
-from ich_seq.sequence.network import SequenceNet
+from ich_seq.sequence.dataset import Scan, ScanBatch, batch_scans, thinned
+from ich_seq.sequence.network import PROB_EPS, SequenceNet, reduced_width_of
 from ich_seq.training.checkpoint import fill_network, load_tensors
 from ich_seq.training.compute import seed_for
 from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings, make_fabric
 from ich_seq.training.objective import competition_loss, validation_metrics
 
 WEIGHTS_FILE = "lstm.safetensors"
+BLEND_STEPS = 20
 _SHUFFLE = 1
 _VALIDATION_BATCH = 16
 
@@ -49,10 +50,15 @@ class SequenceTask:
         generator = np.random.default_rng(seed_for(self.seed, epoch, 0, _SHUFFLE))
         order = generator.permutation(len(self.train)).tolist()
         reverse = (generator.random(len(order)) < self.settings.reverse_probability).tolist()
+        thin = (generator.random(len(order)) < self.settings.thin_probability).tolist()
+        first = generator.integers(0, 2, len(order)).tolist()
+        scans = [
+            thinned(self.train[scan], first[place]) if thin[place] else self.train[scan]
+            for place, scan in enumerate(order)
+        ]
         size = self.settings.batch_size
         for start in range(first_step * size, len(order), size):
-            chosen = order[start : start + size]
-            yield batch_scans([self.train[scan] for scan in chosen], reverse[start : start + size])
+            yield batch_scans(scans[start : start + size], reverse[start : start + size])
 
     def parts(self, batch: ScanBatch) -> list[tuple[ScanBatch, float]]:
         """The whole batch: scans are small."""
@@ -65,12 +71,18 @@ class SequenceTask:
 
     def validate(self) -> dict[str, Any]:
         """Loss and AUC per label on the slices of the validation scans."""
-        logits, truth = [], []
+        logits, _, truth = self.validation_logits()
+        return validation_metrics(logits, truth)
+
+    def validation_logits(self) -> tuple[Float32[Tensor, "n l"], Float32[Tensor, "n l"], Float32[Tensor, "n l"]]:
+        """Of every validation slice: its logits, stage one's probabilities and the truth."""
+        parts = []
         for start in range(0, len(self.validation), _VALIDATION_BATCH):
             batch = batch_scans(self.validation[start : start + _VALIDATION_BATCH])
-            logits.append(self._logits(batch)[batch.mask].cpu())
-            truth.append(batch.labels[batch.mask])
-        return validation_metrics(torch.cat(logits), torch.cat(truth))
+            logits = self._logits(batch)[batch.mask].cpu()
+            parts.append((logits, batch.prob[batch.mask], batch.labels[batch.mask]))
+        logits, prob, truth = (torch.cat(column) for column in zip(*parts, strict=True))
+        return logits, prob, truth
 
     def _logits(self, batch: ScanBatch) -> Float32[Tensor, "b s l"]:
         return self.network(batch.reduced.to(self.device), batch.prob.to(self.device), batch.lengths)
@@ -106,9 +118,32 @@ def train_lstm(
     task = SequenceTask(network, train, scans["validation"], config.train_lstm, config.seed, device)
     fit = Fit(task, _fit_settings(config, train + scans["validation"]), make_fabric(device, "fp32"), folder)
     result = fit.run(on_progress)
+    if config.train_lstm.blend == "validation":
+        task.network.eval()
+        with torch.inference_mode():
+            network.blend.copy_(fit_blend(*task.validation_logits()))
     with replacing(folder / WEIGHTS_FILE) as temporary:
         save_file(network.state_dict(), temporary)
     return result
+
+
+def fit_blend(
+    logits: Float32[Tensor, "n l"], prob: Float32[Tensor, "n l"], truth: Float32[Tensor, "n l"]
+) -> Float32[Tensor, " l"]:
+    """Stage two's share in each label's final logit, in steps of a twentieth, with the lowest log loss; the largest among equals.
+
+    A label without a positive, or without a negative, keeps stage two alone: its losses say nothing of ranks.
+    """
+    before = torch.logit(prob, eps=PROB_EPS)
+    shares = torch.linspace(1, 0, BLEND_STEPS + 1)
+    losses = torch.stack(
+        [
+            binary_cross_entropy_with_logits(share * logits + (1 - share) * before, truth, reduction="none").mean(dim=0)
+            for share in shares
+        ]
+    )
+    both = (truth.max(dim=0).values > 0) & (truth.min(dim=0).values < 1)
+    return torch.where(both, shares[losses.argmin(dim=0)], 1.0)
 
 
 def load_lstm(config: Config, folder: Path) -> SequenceNet:
@@ -123,10 +158,10 @@ def load_lstm(config: Config, folder: Path) -> SequenceNet:
         raise DatasetError(f"{path}: stage two is not trained; run `ichseq train-lstm` first")
     state = load_tensors(path, "ichseq train-lstm")
     try:
-        inputs = state["lstm.weight_ih_l0"].shape[1]
+        width = reduced_width_of(state["lstm.weight_ih_l0"].shape[1], config.lstm)
     except KeyError as error:
         raise CheckpointError(f"{path}: not stage two's weights (no {error}); run `ichseq train-lstm` again") from error
-    network = SequenceNet(inputs - len(LABELS), config.lstm)
+    network = SequenceNet(width, config.lstm)
     fill_network(network, path, "ichseq train-lstm")
     return network.eval()
 
