@@ -94,6 +94,26 @@ def cross_entropy(truth: TruthPerLabel, prob: Real[np.ndarray, "n l"]) -> Float6
     return -np.log(np.where(positive, clipped, 1 - clipped))
 
 
+def calibration_error(truth: Truth, prob: Real[np.ndarray, " n"], bins: int = 15) -> float:
+    """Expected calibration error: the mean distance of probability and frequency in bins of equal width, weighted by their slices.
+
+    UNDEFINED (nan) without slices.
+
+    Raises:
+        ValueError: truth holds anything but 0 and 1, or prob lies outside [0, 1].
+
+    Source: Guo et al. 2017, https://proceedings.mlr.press/v70/guo17a.html, equation 3.
+    """
+    positive, prob = _as_bool(truth), np.asarray(prob, np.float64)
+    if not np.all((prob >= 0) & (prob <= 1)):
+        raise ValueError("prob must lie in [0, 1]; it holds nan or a value outside")
+    if not len(prob):
+        return UNDEFINED
+    place = np.minimum((prob * bins).astype(np.int64), bins - 1)
+    distance = np.bincount(place, prob, bins) - np.bincount(place, positive, bins)
+    return float(np.abs(distance).sum() / len(prob))
+
+
 def roc_auc_resampled(
     truth: Truth,
     score: Real[np.ndarray, " n"],

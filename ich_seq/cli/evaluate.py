@@ -28,4 +28,6 @@ def evaluate(run_folder: Path, device: str, jobs: int, as_json: bool, quiet: boo
     if as_json:
         click.echo(json.dumps(evaluation.model_dump(mode="json"), indent=2))
     elif not quiet:
-        click.echo(f"{text_table(evaluation)}\n\nWritten to {folder}: evaluation.json, table.md, scores.csv")
+        click.echo(
+            f"{text_table(evaluation)}\n\nWritten to {folder}: evaluation.html, evaluation.json, table.md, scores.csv"
+        )

@@ -15,6 +15,7 @@ from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.description import load_description
 from ich_seq.model.assemble import assemble
+from ich_seq.report.evaluation_page import render_evaluation_page
 from ich_seq.sequence.dataset import label_scans
 from ich_seq.sequence.train import train_lstm
 from ich_seq.slices.train import WEIGHTS_FILE, load_cnn, train_cnn
@@ -71,15 +72,16 @@ def run_train_lstm(context: StepContext, *, quiet: bool) -> FitResult:
 
 
 def run_evaluate(context: StepContext, *, quiet: bool) -> tuple[Evaluation, Path]:
-    """The evaluation on held-out patients; JSON, Markdown and the scores it rests on stay in RUN/evaluation."""
+    """The evaluation on held-out patients; JSON, a page, Markdown and the scores it rests on stay in RUN/evaluation."""
     run, started = context.run, time.monotonic()
     with counting("evaluation", "slices", quiet=quiet) as on_slice:
-        evaluation, scores = evaluate_run(run, context.table, context.root, on_slice)
+        evaluation, data, scores = evaluate_run(run, context.table, context.root, on_slice)
     folder = make_folder(run.folder / "evaluation")
     columns = ["series_instance_uid", "sop_instance_uid", "position_mm", *LABEL_NAMES]
     stages = [f"{stage}_{name}" for stage in ("one", "two") for name in LABEL_NAMES]
     write_text(folder / "scores.csv", scores[columns + stages].to_csv(index=False))
     write_text(folder / "table.md", markdown_table(evaluation))
+    write_text(folder / "evaluation.html", render_evaluation_page(evaluation, data, run.config.name))
     write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
     run.note("evaluate", {"seconds": round(time.monotonic() - started, 1), "slices": len(scores)})
     return evaluation, folder

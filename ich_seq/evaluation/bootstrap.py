@@ -89,6 +89,10 @@ class PatientBootstrap:
         """AUC of the cohort and of each resample; undefined with one class only."""
         return self._statistic(metrics.roc_auc_resampled(truth, score, self._patient, self._counts))
 
+    def average_precision(self, truth: Truth, score: Real[np.ndarray, " n"]) -> Statistic:
+        """Average precision of the cohort and of each resample; undefined with one class only."""
+        return self._statistic(metrics.average_precision_resampled(truth, score, self._patient, self._counts))
+
     def mean(self, value: Real[np.ndarray, " n"]) -> Statistic:
         """Mean over slices of a value per slice, such as its loss, in that value's unit."""
         return self._statistic(metrics.mean_resampled(value, self._patient, self._counts))

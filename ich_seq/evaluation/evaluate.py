@@ -1,9 +1,10 @@
-"""Both stages and the floors on held-out patients: figures per slice and per scan, each with its interval.
+"""Both stages and the floors on held-out patients: figures per slice, scan and patient, each with its interval.
 
-A scan's probability is the maximum over its slices, per label, and so is its truth; so for every system.
+A scan's (a patient's) probability is the maximum over its slices, per label, and so is its truth; so for every system.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,9 @@ from jaxtyping import Bool, Float, Integer, Shaped
 from pydantic import BaseModel, ConfigDict
 
 from ich_seq.evaluation.bootstrap import CONFIDENCE, ROUNDS, Estimate, PatientBootstrap, Statistic
+from ich_seq.evaluation.operating import OperatingPoint, Scored, operating_points
 from ich_seq.labels import LABEL_NAMES
-from ich_seq.metrics import combine_labels, cross_entropy
+from ich_seq.metrics import calibration_error, combine_labels, cross_entropy
 
 STAGE_ONE, STAGE_TWO = "stage one", "stage two"
 
@@ -33,6 +35,18 @@ class EvaluationInput:
     stage_one: Probs
     stage_two: Probs
     floors: Mapping[str, Probs] = field(default_factory=dict)
+    validation: "ValidationScores | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationScores:
+    """Slices of the validation patients, on whom thresholds are chosen; fields as in `EvaluationInput`."""
+
+    patient_ids: Shaped[np.ndarray, " n"]
+    scan_ids: Shaped[np.ndarray, " n"]
+    labels: Bool[np.ndarray, "n 6"] | Integer[np.ndarray, "n 6"]
+    stage_one: Probs
+    stage_two: Probs
 
 
 class _Result(BaseModel):
@@ -48,6 +62,12 @@ class LabelScore(_Result):
     """Area under the ROC curve; null with one class only."""
     log_loss: Estimate
     """Mean cross-entropy in nats."""
+    average_precision: Estimate
+    """Area under the steps of precision and recall; null with one class only."""
+    brier: Estimate
+    """Mean squared distance of probability and truth."""
+    calibration_error: float
+    """Expected calibration error in 15 bins."""
 
 
 class SystemScore(_Result):
@@ -87,9 +107,9 @@ class LevelEvaluation(_Result):
     """All systems, counted by slice or by scan."""
 
     level: str
-    """`slice` or `scan`."""
+    """`slice`, `scan` or `patient`."""
     count: int
-    """Slices or scans."""
+    """Slices, scans or patients."""
     counts: tuple[LabelCount, ...]
     """Truth per label."""
     systems: tuple[SystemScore, ...]
@@ -98,6 +118,8 @@ class LevelEvaluation(_Result):
     """Stage two against stage one, per label."""
     weighted_log_loss_gain: Estimate
     """Weighted log loss of stage one minus that of stage two, in nats; positive is better."""
+    operating_points: tuple[OperatingPoint, ...] = ()
+    """Both stages at thresholds that validation patients chose; empty without validation patients."""
 
 
 class Evaluation(_Result):
@@ -117,6 +139,8 @@ class Evaluation(_Result):
     """Counted by slice."""
     by_scan: LevelEvaluation
     """Counted by scan: the maximum over slices."""
+    by_patient: LevelEvaluation
+    """Counted by patient: the maximum over the slices of all scans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +149,9 @@ class _Measured:
 
     aucs: list[Statistic]
     losses: list[Statistic]
+    precisions: list[Statistic]
+    briers: list[Statistic]
+    calibration_errors: list[float]
     weighted: Statistic
 
 
@@ -136,13 +163,14 @@ def evaluate(data: EvaluationInput, rounds: int = ROUNDS, seed: int = 0) -> Eval
             stage's name, or a scan has two patients.
     """
     _check(data)
-    per_scan = _maximum_over_slices(data)
+    per_scan, per_patient = _maximum_over(data, "scan_ids"), _maximum_over(data, "patient_ids")
     return Evaluation(
         patients=len(np.unique(data.patient_ids)),
         rounds=rounds,
         seed=seed,
         by_slice=_level("slice", data, PatientBootstrap(data.patient_ids, rounds, seed)),
         by_scan=_level("scan", per_scan, PatientBootstrap(per_scan.patient_ids, rounds, seed)),
+        by_patient=_level("patient", per_patient, PatientBootstrap(per_patient.patient_ids, rounds, seed)),
     )
 
 
@@ -162,22 +190,29 @@ def _systems(data: EvaluationInput) -> dict[str, np.ndarray]:
     return {**data.floors, STAGE_ONE: data.stage_one, STAGE_TWO: data.stage_two}
 
 
-def _maximum_over_slices(data: EvaluationInput) -> EvaluationInput:
-    """One row per scan."""
-    order = np.argsort(data.scan_ids, kind="stable")
-    names, starts = np.unique(data.scan_ids[order], return_index=True)
-
-    def maximum(values: np.ndarray) -> np.ndarray:
-        return np.maximum.reduceat(values[order], starts, axis=0)
-
-    return EvaluationInput(
-        patient_ids=data.patient_ids[order][starts],
-        scan_ids=names,
-        labels=maximum(data.labels),
-        stage_one=maximum(data.stage_one),
-        stage_two=maximum(data.stage_two),
-        floors={name: maximum(probs) for name, probs in data.floors.items()},
+def _maximum_over(data: EvaluationInput, unit: str) -> EvaluationInput:
+    """One row per scan (`scan_ids`) or patient (`patient_ids`): the maximum over its slices."""
+    validation = data.validation
+    return dataclasses.replace(
+        data,
+        **_maxima(data, unit),
+        floors={name: _maximum(getattr(data, unit), probs) for name, probs in data.floors.items()},
+        validation=None if validation is None else ValidationScores(**_maxima(validation, unit)),
     )
+
+
+def _maxima(scores: EvaluationInput | ValidationScores, unit: str) -> dict[str, np.ndarray]:
+    names = ("patient_ids", "scan_ids", "labels", "stage_one", "stage_two")
+    return {name: _maximum(getattr(scores, unit), getattr(scores, name)) for name in names}
+
+
+def _maximum(units: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The greatest value of each unit, in order of the units' names; of names the first, since one scan has one patient."""
+    order = np.argsort(units, kind="stable")
+    _, starts = np.unique(units[order], return_index=True)
+    if values.dtype.kind in "USO":
+        return values[order][starts]
+    return np.maximum.reduceat(values[order], starts, axis=0)
 
 
 def _level(level: str, data: EvaluationInput, bootstrap: PatientBootstrap) -> LevelEvaluation:
@@ -199,7 +234,20 @@ def _level(level: str, data: EvaluationInput, bootstrap: PatientBootstrap) -> Le
         systems=tuple(_score(name, each, reasons) for name, each in measured.items()),
         gains=tuple(gains),
         weighted_log_loss_gain=(one.weighted - two.weighted).estimate(),
+        operating_points=tuple(_operating_points(data, bootstrap)),
     )
+
+
+def _operating_points(data: EvaluationInput, bootstrap: PatientBootstrap) -> Iterator[OperatingPoint]:
+    if data.validation is None:
+        return
+    for system, here, there in (
+        (STAGE_ONE, data.stage_one, data.validation.stage_one),
+        (STAGE_TWO, data.stage_two, data.validation.stage_two),
+    ):
+        for k, label in enumerate(LABEL_NAMES):
+            chosen_on = Scored(data.validation.labels[:, k], there[:, k])
+            yield from operating_points(system, label, chosen_on, Scored(data.labels[:, k], here[:, k]), bootstrap)
 
 
 def _measure(labels: np.ndarray, probs: np.ndarray, bootstrap: PatientBootstrap) -> _Measured:
@@ -207,13 +255,23 @@ def _measure(labels: np.ndarray, probs: np.ndarray, bootstrap: PatientBootstrap)
     return _Measured(
         aucs=[bootstrap.auc(truth, prob) for truth, prob in zip(labels.T, probs.T, strict=True)],
         losses=[bootstrap.mean(loss) for loss in losses.T],
+        precisions=[bootstrap.average_precision(truth, prob) for truth, prob in zip(labels.T, probs.T, strict=True)],
+        briers=[bootstrap.mean((prob - truth) ** 2) for truth, prob in zip(labels.T, probs.T, strict=True)],
+        calibration_errors=[calibration_error(truth, prob) for truth, prob in zip(labels.T, probs.T, strict=True)],
         weighted=bootstrap.mean(combine_labels(losses)),
     )
 
 
 def _score(name: str, measured: _Measured, reasons: list[str]) -> SystemScore:
     labels = (
-        LabelScore(label=label, auc=measured.aucs[k].estimate(reasons[k]), log_loss=measured.losses[k].estimate())
+        LabelScore(
+            label=label,
+            auc=measured.aucs[k].estimate(reasons[k]),
+            log_loss=measured.losses[k].estimate(),
+            average_precision=measured.precisions[k].estimate(reasons[k]),
+            brier=measured.briers[k].estimate(),
+            calibration_error=measured.calibration_errors[k],
+        )
         for k, label in enumerate(LABEL_NAMES)
     )
     return SystemScore(system=name, weighted_log_loss=measured.weighted.estimate(), labels=tuple(labels))

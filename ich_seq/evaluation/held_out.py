@@ -12,7 +12,7 @@ from ich_seq.embeddings.extract import open_current_cache
 from ich_seq.embeddings.reduced import read_reduced
 from ich_seq.embeddings.stage import TRAINING_SPLITS
 from ich_seq.errors import DatasetError, PixelsUnreadableError
-from ich_seq.evaluation.evaluate import Evaluation, EvaluationInput, evaluate
+from ich_seq.evaluation.evaluate import Evaluation, EvaluationInput, ValidationScores, evaluate
 from ich_seq.evaluation.floors import FloorData, fit_floors, hu_histogram, relative_position
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
@@ -23,21 +23,21 @@ from ich_seq.slices.tiles import UNREADABLE_LIMIT
 from ich_seq.slices.train import load_cnn
 from ich_seq.training.run import Run
 
-HELD_OUT = "test"
+HELD_OUT, VALIDATION = "test", "validation"
 
 
-def held_out_scores(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """One row per held-out slice: its identifiers, its labels, and `one_<label>` and `two_<label>`, the stages' probabilities.
+def split_scores(run: Run, table: pd.DataFrame, split: str = HELD_OUT) -> pd.DataFrame:
+    """One row per slice of a split: its identifiers, its labels, and `one_<label>` and `two_<label>`, the stages' probabilities.
 
     Raises:
-        DatasetError: a stage is not trained, or nobody is held out.
+        DatasetError: a stage is not trained, or nobody is in the split.
         CacheError: the embedding cache is missing, damaged or of other weights.
     """
     cache = open_current_cache(run.features, load_cnn(run.config, run.stage_one))
-    held_out = table[table["split"] == HELD_OUT]
+    held_out = table[table["split"] == split]
     scans = label_scans(read_reduced(cache), held_out)
     if not scans:
-        raise DatasetError("nobody is held out: no slices in the split `test`; raise split.test in the config")
+        raise DatasetError(f"no slices in the split `{split}`; raise split.{split} in the config")
     lstm = load_lstm(run.config, run.stage_two)
     columns = [
         "patient_id",
@@ -61,10 +61,10 @@ def held_out_input(
     The floors are fitted on the run's training patients, without the slices that cannot be read.
 
     Raises:
-        DatasetError, CacheError: as `held_out_scores`; or more than 1 % of the training slices cannot be read, or a held-out slice
+        DatasetError, CacheError: as `split_scores`; or more than 1 % of the training slices cannot be read, or a held-out slice
             that could be when embeddings were extracted.
     """
-    scores = held_out_scores(run, table)
+    scores, chosen_on = split_scores(run, table), split_scores(run, table, VALIDATION)
     training = table[table["split"].isin(TRAINING_SPLITS)]
     both = pd.concat([training, scores], ignore_index=True)
     histogram, readable = _histograms(slice_places(both, root), on_slice)
@@ -79,20 +79,27 @@ def held_out_input(
         stage_one=_prob(scores, "one"),
         stage_two=_prob(scores, "two"),
         floors=fit_floors(train, test, run.config.seed),
+        validation=ValidationScores(
+            patient_ids=_text(chosen_on["patient_id"]),
+            scan_ids=_text(chosen_on["series_instance_uid"]),
+            labels=chosen_on[list(LABEL_NAMES)].to_numpy(np.int64),
+            stage_one=_prob(chosen_on, "one"),
+            stage_two=_prob(chosen_on, "two"),
+        ),
     )
     return data, scores
 
 
 def evaluate_run(
     run: Run, table: pd.DataFrame, root: Path, on_slice: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[Evaluation, pd.DataFrame]:
-    """The evaluation of a run on its held-out patients, and the scores that it rests on.
+) -> tuple[Evaluation, EvaluationInput, pd.DataFrame]:
+    """The evaluation of a run on its held-out patients, what it rests on, and the scores as a table.
 
     Raises:
         DatasetError, CacheError: as `held_out_input`.
     """
     data, scores = held_out_input(run, table, root, on_slice)
-    return evaluate(data, seed=run.config.seed), scores
+    return evaluate(data, seed=run.config.seed), data, scores
 
 
 def _scan_rows(scan: Scan, refined: Float32[np.ndarray, "s l"]) -> pd.DataFrame:

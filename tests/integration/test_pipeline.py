@@ -44,6 +44,7 @@ def test_a_run_holds_config_weights_cache_metrics_and_model(small_run) -> None:
         "model/model.json",
         "model/weights.safetensors",
         "evaluation/evaluation.json",
+        "evaluation/evaluation.html",
     } <= names
     steps = json.loads((small_run.folder / "run.json").read_text())["steps"]
     assert list(steps) == ["index", "train-cnn", "extract-features", "train-lstm", "evaluate"]
