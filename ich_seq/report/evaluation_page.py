@@ -132,7 +132,7 @@ def _curves(data: EvaluationInput, kind: str) -> str:
                 axes.plot(x, y, color=_COLOURS[system], linewidth=1.4, marker=marker, markersize=3, label=system)
             if kind != "precision":
                 axes.plot([0, 1], [0, 1], color=WARM, linewidth=0.8, linestyle=":")
-        if k == 0:
+        if axes.lines and all(other.get_legend() is None for other in figure.axes):
             axes.legend(fontsize=7.5, frameon=False, loc="best")
         across, up = _AXES[kind]
         axes.set_xlabel(across, fontsize=7.5, color=SOFT)
