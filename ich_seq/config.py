@@ -144,7 +144,7 @@ class FeaturesConfig(Section):
     pca_components: Positive = 120
     """Dimensions kept of each embedding; published: 120 of 2,048."""
     pca_slices: Positive = 32_000
-    """At most this many training slices fit the PCA, taken from the training series in a seeded random order."""
+    """So many training slices fit the PCA, or all there are: whole training series in a seeded random order, until there are enough."""
     batch_size: Positive = 32
     """Slices a step of the extraction."""
 

@@ -186,13 +186,14 @@ class Fit:
     def _epoch(self, on_progress: Callable[[Progress], None]) -> None:
         state, steps = self.state, self.task.steps_per_epoch()
         self.network.train()
-        started = time.monotonic()
+        started = time.monotonic() - (state.train_seconds if state.step else 0.0)  # a resumed epoch counts what it had
         for batch in self.task.batches(state.epoch, state.step):
             if batch is not None:
                 state.loss_sum += self._step(batch)
             state.step += 1
             on_progress(Progress(state.epoch, state.step, steps, state.loss_sum / state.step))
             if time.monotonic() - state.saved_at > self.settings.checkpoint_every_s and state.step < steps:
+                state.train_seconds = time.monotonic() - started
                 self._save("last.pt", with_optimizer=True)
         state.train_seconds = time.monotonic() - started
         self._finish_epoch(on_progress)

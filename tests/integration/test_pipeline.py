@@ -232,3 +232,19 @@ def test_what_the_phantom_prints_as_next_step_can_be_run(small_run, tmp_path: Pa
     run(*following.split(), "--jobs", "1")
     assert (out / "slices.parquet").exists()
     assert json.loads((out / "slices.split.json").read_text())["rule"] == "by patient"
+
+
+def test_a_table_that_leaks_or_has_labels_of_scans_only_is_not_trained_on(small_run, tmp_path: Path) -> None:
+    table = pd.read_parquet(small_run.table)
+    words = ["train-cnn", "--config", str(small_run.config), "--run", str(tmp_path / "run"), "--jobs", "1"]
+    leaking = table.copy()
+    leaking.loc[leaking.index[0], "split"] = "test" if table["split"].iloc[0] != "test" else "stage_one"
+    leaking.to_parquet(tmp_path / "leaking.parquet", index=False)
+    code, errors = fails(*words, "--table", str(tmp_path / "leaking.parquet"), "--root", str(small_run.cohort))
+    assert (code, "E-LEAK: 1 patients in more than one split" in errors) == (3, True)
+    table.assign(labelled="scan").astype({"labelled": table["labelled"].dtype}).to_parquet(
+        tmp_path / "scans.parquet", index=False
+    )
+    code, errors = fails(*words, "--table", str(tmp_path / "scans.parquet"), "--root", str(small_run.cohort))
+    assert (code, "are of whole scans" in errors) == (3, True)
+    assert not (tmp_path / "run").exists()

@@ -104,6 +104,13 @@ def test_an_incomplete_scan_says_so_beside_every_score():
     assert "nothing here reads absent" in text
 
 
+def test_one_slice_has_no_curves_and_says_why():
+    page = render_study_page(example_result(slices=1))
+    assert "no curve to draw" in page
+    assert 'class="curves"' not in page
+    assert 'class="curves"' in render_study_page(example_result())
+
+
 def test_curves_are_broken_and_hatched_at_gaps():
     result = example_result(status=Status.INCOMPLETE, gap_after=4)
     assert [[score.index for score in run] for run in unbroken_runs(result)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
