@@ -144,7 +144,7 @@ class FeaturesConfig(Section):
     pca_components: Positive = 120
     """Dimensions kept of each embedding; published: 120 of 2,048."""
     pca_slices: Positive = 32_000
-    """So many training slices fit the PCA, or all there are: whole training series in a seeded random order, until there are enough."""
+    """So many training slices fit the PCA, or all there are: whole training series in a seeded random order until it is enough."""
     batch_size: Positive = 32
     """Slices a step of the extraction."""
 
