@@ -14,9 +14,8 @@ from jaxtyping import Float32, Float64
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import io_orientation
 
-from ich_seq.dicom import read_slice_hu
 from ich_seq.errors import PixelsUnreadableError
-from ich_seq.volume import WHOLE_FILE
+from ich_seq.volume import WHOLE_FILE, read_display_slice
 
 ENDINGS = (".nii", ".nii.gz")
 _OPEN_FILES = 4
@@ -111,7 +110,7 @@ def read_stored_slice(path: Path, slice_index: int) -> Float32[np.ndarray, "y x"
         PixelsUnreadableError: the file or the slice cannot be read.
     """
     if slice_index == WHOLE_FILE:
-        return read_slice_hu(path)
+        return read_display_slice(path)
     scan = _opened(path, path.stat().st_mtime_ns if path.exists() else 0)
     if slice_index not in scan.stored:
         raise _refused(path, f"has {len(scan)} slices, and slice {slice_index} is not among them")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -10,8 +11,8 @@ from jaxtyping import Float32, Float64
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import FileFaultError
 from ich_seq.dicom.findings import Finding, finding, gather
-from ich_seq.dicom.geometry import InPlane, axes_of, position_of
-from ich_seq.dicom.header import SliceHeader, file_error
+from ich_seq.dicom.geometry import InPlane, axes_of, in_plane_of, position_of
+from ich_seq.dicom.header import SliceHeader, file_error, read_header
 from ich_seq.dicom.pixels import DecodedSlice, decode_slice
 from ich_seq.dicom.series import Series
 from ich_seq.errors import IchSeqError
@@ -212,6 +213,20 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         if series.refusal is None:
             raise ValueError("a series without slices must be refused")
         return series.refusal
+
+
+def read_display_slice(path: Path) -> Slice:
+    """One single-frame CT file in HU, turned as `Volume` turns its slices, so that training sees what scoring will see.
+
+    Raises:
+        PixelsUnreadableError: the file is no CT slice, is truncated, or cannot be decoded; names the file and the rule.
+    """
+    header = read_header(path)
+    try:
+        hu = decode_slice(header).hu
+    except FileFaultError as fault:
+        raise file_error(path.name, fault) from fault
+    return hu if header.image_orientation_patient is None else _turned(hu, in_plane_of(header))
 
 
 def _slices(count: int) -> str:

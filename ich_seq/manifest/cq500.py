@@ -115,8 +115,6 @@ def _read_scan(root: Path, folder: Path) -> list[Row] | str:
     series = max(usable, key=lambda each: (len(each), each.series_instance_uid))
     if len({header.name for header in series.headers}) < len(series):
         return "several slices in one file, which a table of slices cannot say"
-    if not series.in_plane.identity:
-        return "stored turned or mirrored, which a table of slices cannot say"
     return _rows(root, folder, series)
 
 

@@ -9,11 +9,13 @@ import pytest
 from dicom_factory import make_series
 
 from ich_seq.config import SplitConfig
+from ich_seq.dicom import read_slice_hu, read_study_files
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.labels import LABEL_NAMES, SUBTYPE_NAMES
 from ich_seq.manifest.index import IndexChoices, index_dataset, split_record
 from ich_seq.manifest.table import COLUMNS, PER_SCAN, PER_SLICE, slice_places, write_table
 from ich_seq.nifti import NiftiScan, read_stored_slice
+from ich_seq.volume import WHOLE_FILE, Volume
 
 SPLIT = SplitConfig(stage_one=0.5, stage_two=0.0, validation=0.25, test=0.25)
 CT_ICH_COLUMNS = (
@@ -257,9 +259,23 @@ def test_own_labels_by_series_and_from_another_place(tmp_path: Path):
 
 
 def index_series(root: Path) -> list[str]:
-    from ich_seq.dicom import read_study_files
-
     return sorted(study.chosen.series_instance_uid for study in read_study_files([root]).studies if study.chosen)
+
+
+def test_training_reads_a_turned_slice_as_scoring_does(tmp_path: Path):
+    """Stored with rows to the front and columns to the right: both are turned to the usual display."""
+
+    def turned(dataset, index) -> None:
+        dataset.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
+
+    paths = make_series(tmp_path / "s", slices=4, edit=turned)
+    (study,) = read_study_files([tmp_path / "s"]).studies
+    assert study.chosen is not None
+    volume = Volume(study.chosen)
+    by_name = {header.name: volume[index] for index, header in enumerate(study.chosen.headers)}
+    for path in paths:
+        np.testing.assert_array_equal(read_stored_slice(path, WHOLE_FILE), by_name[path.name])
+        assert not np.array_equal(read_slice_hu(path), by_name[path.name])
 
 
 @pytest.mark.parametrize(
