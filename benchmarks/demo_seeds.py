@@ -76,7 +76,12 @@ def one_seed(base: Config, seed: int, work: Path) -> tuple[EvaluationInput, np.n
     facts = {
         "seed": seed,
         "minutes": round((time.monotonic() - started) / 60, 1),
-        "stage_one": {"epochs": len(cnn.records), "best_epoch": cnn.best_epoch + 1, "stopped_early": cnn.stopped_early},
+        "stage_one": {
+            "epochs": len(cnn.records),
+            "best_epoch": cnn.best_epoch + 1,
+            "stopped_early": cnn.stopped_early,
+            "last_fall": last_fall([record["validation"]["loss"] for record in cnn.records]),
+        },
         "stage_two": {"epochs": len(lstm.records), "best_epoch": lstm.best_epoch + 1},
         "auc_any": {
             "stage one": roc_auc(data.labels[:, ANY_INDEX], data.stage_one[:, ANY_INDEX]),
@@ -84,6 +89,12 @@ def one_seed(base: Config, seed: int, work: Path) -> tuple[EvaluationInput, np.n
         },
     }
     return data, dense, facts
+
+
+def last_fall(losses: list[float]) -> float:
+    """By what share the best validation loss fell over the last three epochs."""
+    before = min(losses[:-3])
+    return 1 - min(losses) / before
 
 
 def pooled(parts: list[EvaluationInput]) -> EvaluationInput:
@@ -171,7 +182,8 @@ def markdown(result: dict[str, Any], evaluation: Evaluation) -> str:
     )
     seeds = "\n".join(
         f"- seed {fact['seed']}: stage one {fact['auc_any']['stage one']:.3f} (best of {fact['stage_one']['epochs']} epochs: "
-        f"{fact['stage_one']['best_epoch']}), stage two {fact['auc_any']['stage two']:.3f}; {fact['minutes']} min"
+        f""
+        f"{fact['stage_one']['best_epoch']}; its loss fell by {fact['stage_one']['last_fall']:.1%} over the last three), stage two {fact['auc_any']['stage two']:.3f}; {fact['minutes']} min"
         for fact in result["seeds"]
     )
     first, without = result["seeds"][0]["auc_any"]["stage one"], result["stage_one_auc_any_without_mimics"]
