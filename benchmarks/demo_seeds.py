@@ -174,18 +174,20 @@ def main() -> None:
     print(pd.DataFrame(result["verdicts"]).to_string(index=False))
 
 
+def _seed_line(fact: dict[str, Any]) -> str:
+    """One seed's fits in words."""
+    one, auc = fact["stage_one"], fact["auc_any"]
+    epochs = f"best of {one['epochs']} epochs: {one['best_epoch']}; its loss fell by {one['last_fall']:.1%} over the last three"
+    return f"- seed {fact['seed']}: stage one {auc['stage one']:.3f} ({epochs}), stage two {auc['stage two']:.3f}; {fact['minutes']} min"
+
+
 def markdown(result: dict[str, Any], evaluation: Evaluation) -> str:
     """The page that is committed."""
     lines = "\n".join(
         f"| {row['figure']} | {row['found']:.3f} | {row['wanted']} | {'yes' if row['met'] else 'NO'} |"
         for row in result["verdicts"]
     )
-    seeds = "\n".join(
-        f"- seed {fact['seed']}: stage one {fact['auc_any']['stage one']:.3f} (best of {fact['stage_one']['epochs']} epochs: "
-        f""
-        f"{fact['stage_one']['best_epoch']}; its loss fell by {fact['stage_one']['last_fall']:.1%} over the last three), stage two {fact['auc_any']['stage two']:.3f}; {fact['minutes']} min"
-        for fact in result["seeds"]
-    )
+    seeds = "\n".join(_seed_line(fact) for fact in result["seeds"])
     first, without = result["seeds"][0]["auc_any"]["stage one"], result["stage_one_auc_any_without_mimics"]
     versions = ", ".join(f"{name} {version}" for name, version in result["machine"]["packages"].items())
     return f"""# The demo over three seeds, pooled
