@@ -177,7 +177,8 @@ def main() -> None:
 def _seed_line(fact: dict[str, Any]) -> str:
     """One seed's fits in words."""
     one, auc = fact["stage_one"], fact["auc_any"]
-    epochs = f"best of {one['epochs']} epochs: {one['best_epoch']}; its loss fell by {one['last_fall']:.1%} over the last three"
+    fall = f"its loss fell by {one['last_fall']:.1%} over the last three"
+    epochs = f"best of {one['epochs']} epochs: {one['best_epoch']}; {fall}"
     return f"- seed {fact['seed']}: stage one {auc['stage one']:.3f} ({epochs}), stage two {auc['stage two']:.3f}; {fact['minutes']} min"
 
 
