@@ -179,7 +179,8 @@ def _seed_line(fact: dict[str, Any]) -> str:
     one, auc = fact["stage_one"], fact["auc_any"]
     fall = f"its loss fell by {one['last_fall']:.1%} over the last three"
     epochs = f"best of {one['epochs']} epochs: {one['best_epoch']}; {fall}"
-    return f"- seed {fact['seed']}: stage one {auc['stage one']:.3f} ({epochs}), stage two {auc['stage two']:.3f}; {fact['minutes']} min"
+    stages = f"stage one {auc['stage one']:.3f} ({epochs}), stage two {auc['stage two']:.3f}"
+    return f"- seed {fact['seed']}: {stages}; {fact['minutes']} min"
 
 
 def markdown(result: dict[str, Any], evaluation: Evaluation) -> str:
