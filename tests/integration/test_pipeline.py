@@ -100,7 +100,7 @@ def test_a_cache_made_by_other_weights_is_refused(small_run, tmp_path: Path) -> 
 def test_a_config_with_a_misspelt_key_is_refused_before_anything_is_written(small_run, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(
-        small_run.config.read_text().replace("learning_rate = 1e-3\nworkers", "learning_rat = 1e-3\nworkers")
+        small_run.config.read_text().replace("learning_rate = 1e-3\nema_decay", "learning_rat = 1e-3\nema_decay")
     )
     words = ["train-cnn", "--config", str(wrong), "--table", str(small_run.table), "--run", str(tmp_path / "run")]
     code, text = fails(*words)

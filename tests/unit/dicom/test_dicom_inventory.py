@@ -196,7 +196,7 @@ def test_an_empty_folder_has_no_dicom(tmp_path):
 
 def test_a_folder_of_other_files_has_no_dicom(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(NoDicomError, match="none of 1 files is DICOM"):
+    with pytest.raises(NoDicomError, match="the file is not DICOM"):
         read_study_files([tmp_path])
 
 

@@ -21,7 +21,7 @@ def test_the_command_writes_a_cohort_and_sums_it_up(tmp_path: Path):
     assert truth["spec"]["mimics"] is False
     assert [study["labels"]["subdural"] for study in truth["studies"]] == [1, 1]
     assert f"40 slices, in {out}" in done.output
-    assert f"ichseq index {out}" in done.output
+    assert f"ichseq index phantom --root {out} --out " in done.output
 
 
 def test_quiet_says_nothing(tmp_path: Path):
