@@ -17,7 +17,7 @@ import torch
 from benchmarks.processes import ICHSEQ, Timing, timed
 from ich_seq.config import Config
 from ich_seq.embeddings.pca import Pca
-from ich_seq.files import write_json, write_text
+from ich_seq.files import make_folder, write_json, write_text
 from ich_seq.model.bundle import TrainedOn, write_bundle
 from ich_seq.model.torch_backend import describe, pack_weights
 from ich_seq.sequence.network import SequenceNet
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
+    make_folder(args.out)
     with tempfile.TemporaryDirectory() as work:
         found = rows(Path(work), args.runs)
     result: dict[str, Any] = {"machine": machine(), "rows": {title: asdict(timing) for title, timing in found.items()}}
