@@ -1,29 +1,27 @@
-"""The steps of a run with their progress on the terminal; `ichseq demo` runs the same ones in a row."""
+"""The steps of a run with their progress on the terminal; `ichseq demo` runs the same ones in a row.
+
+Each imports what it needs itself: torch, torchvision, scikit-learn and matplotlib together take seconds.
+"""
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ich_seq.cli.progress import counting, fitting
 from ich_seq.cli.steps import StepContext
-from ich_seq.embeddings.extract import open_current_cache
-from ich_seq.embeddings.reduced import read_reduced
-from ich_seq.embeddings.stage import FeaturesReport, extract_features
-from ich_seq.evaluation.evaluate import Evaluation
-from ich_seq.evaluation.held_out import evaluate_run
-from ich_seq.evaluation.table import markdown_table
 from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
-from ich_seq.manifest.description import load_description
-from ich_seq.model.assemble import assemble
-from ich_seq.report.evaluation_page import render_evaluation_page
-from ich_seq.sequence.dataset import label_scans
-from ich_seq.sequence.train import train_lstm
-from ich_seq.slices.train import WEIGHTS_FILE, load_cnn, train_cnn
-from ich_seq.training.loop import FitResult
+
+if TYPE_CHECKING:
+    from ich_seq.embeddings.stage import FeaturesReport
+    from ich_seq.evaluation.evaluate import Evaluation
+    from ich_seq.training.loop import FitResult
 
 
-def run_train_cnn(context: StepContext, *, quiet: bool) -> FitResult:
+def run_train_cnn(context: StepContext, *, quiet: bool) -> "FitResult":
     """Stage one to its end; what it did is noted in run.json."""
+    from ich_seq.slices.train import WEIGHTS_FILE, train_cnn
+
     run, started = context.run, time.monotonic()
     splits = ("stage_one",) if run.config.train_lstm.patients == "reserved" else ("stage_one", "stage_two")
     slices = int(context.table["split"].isin(splits).sum())
@@ -34,8 +32,10 @@ def run_train_cnn(context: StepContext, *, quiet: bool) -> FitResult:
     return result
 
 
-def run_extract_features(context: StepContext, *, quiet: bool) -> FeaturesReport:
+def run_extract_features(context: StepContext, *, quiet: bool) -> "FeaturesReport":
     """The embedding cache and the PCA of the run."""
+    from ich_seq.embeddings.stage import extract_features
+
     run, started = context.run, time.monotonic()
     with counting("embeddings", "series", quiet=quiet) as on_series:
         report = extract_features(run, context.table, context.root, context.device, on_series)
@@ -52,8 +52,15 @@ def run_extract_features(context: StepContext, *, quiet: bool) -> FeaturesReport
     return report
 
 
-def run_train_lstm(context: StepContext, *, quiet: bool) -> FitResult:
+def run_train_lstm(context: StepContext, *, quiet: bool) -> "FitResult":
     """Stage two to its end, and the model bundle."""
+    from ich_seq.embeddings.extract import open_current_cache
+    from ich_seq.embeddings.reduced import read_reduced
+    from ich_seq.model.assemble import assemble
+    from ich_seq.sequence.dataset import label_scans
+    from ich_seq.sequence.train import train_lstm
+    from ich_seq.slices.train import load_cnn
+
     run, started = context.run, time.monotonic()
     cache = open_current_cache(run.features, load_cnn(run.config, run.stage_one))
     scans = label_scans(read_reduced(cache), context.table)
@@ -71,8 +78,12 @@ def run_train_lstm(context: StepContext, *, quiet: bool) -> FitResult:
     return result
 
 
-def run_evaluate(context: StepContext, *, quiet: bool) -> tuple[Evaluation, Path]:
+def run_evaluate(context: StepContext, *, quiet: bool) -> tuple["Evaluation", Path]:
     """The evaluation on held-out patients; JSON, a page, Markdown and the scores it rests on stay in RUN/evaluation."""
+    from ich_seq.evaluation.held_out import evaluate_run
+    from ich_seq.evaluation.table import markdown_table
+    from ich_seq.report.evaluation_page import render_evaluation_page
+
     run, started = context.run, time.monotonic()
     with counting("evaluation", "slices", quiet=quiet) as on_slice:
         evaluation, data, scores = evaluate_run(run, context.table, context.root, on_slice)
@@ -87,7 +98,7 @@ def run_evaluate(context: StepContext, *, quiet: bool) -> tuple[Evaluation, Path
     return evaluation, folder
 
 
-def _note_fit(context: StepContext, step: str, result: FitResult, digest: str, seconds: float) -> None:
+def _note_fit(context: StepContext, step: str, result: "FitResult", digest: str, seconds: float) -> None:
     facts = {
         "device": context.device,
         "threads": context.threads,
@@ -102,5 +113,7 @@ def _note_fit(context: StepContext, step: str, result: FitResult, digest: str, s
 
 
 def _description(context: StepContext) -> str:
+    from ich_seq.manifest.description import load_description
+
     dataset = load_description(str(context.table["dataset"].iloc[0]))
     return f"{dataset.title}. {' '.join(dataset.about.split())}"

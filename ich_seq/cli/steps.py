@@ -11,7 +11,6 @@ from ich_seq.errors import DatasetError, UsageError
 from ich_seq.files import replacing, sha256_of
 from ich_seq.manifest.split import check_no_leak
 from ich_seq.manifest.table import PER_SCAN, read_table
-from ich_seq.training.compute import resolve_device, set_threads
 from ich_seq.training.run import Run, open_run, start_run
 
 
@@ -38,9 +37,8 @@ def begin_run(
     """
     config = load_config(config_name)
     table = read_table(table_path)
-    if (
-        not config.split.first_series
-    ):  # a config that says so trains on a split that leaks, to compare with published numbers
+    leaks_by_choice = config.split.first_series > 0  # to compare with published numbers
+    if not leaks_by_choice:
         check_no_leak(table)
     if (table["labelled"] == PER_SCAN).any():
         raise DatasetError(
@@ -60,7 +58,7 @@ def begin_run(
         with replacing(run.table) as temporary:
             shutil.copyfile(table_path, temporary)
     run.note("index", {"root": str(base), "table_sha256": sha256_of(run.table)})
-    return StepContext(run, table, base, _device(device), set_threads(jobs))
+    return _context(run, table, base, device, jobs)
 
 
 def continue_run(folder: Path, device: str, jobs: int) -> StepContext:
@@ -73,11 +71,13 @@ def continue_run(folder: Path, device: str, jobs: int) -> StepContext:
     if not run.table.exists() or "index" not in run.record().get("steps", {}):
         raise UsageError(f"{folder}: the run has no table yet; start it with `ichseq train-cnn --run {folder}`")
     table = read_table(run.table)
-    return StepContext(run, table, Path(run.record()["steps"]["index"]["root"]), _device(device), set_threads(jobs))
+    return _context(run, table, Path(run.record()["steps"]["index"]["root"]), device, jobs)
 
 
-def _device(name: str) -> str:
+def _context(run: Run, table: pd.DataFrame, root: Path, device: str, jobs: int) -> StepContext:
+    from ich_seq.training.compute import resolve_device, set_threads  # torch: not before all else is seen to be right
+
     try:
-        return resolve_device(name)
+        return StepContext(run, table, root, resolve_device(device), set_threads(jobs))
     except ValueError as error:
         raise UsageError(str(error)) from None
