@@ -21,8 +21,9 @@ from ich_seq.sequence.dataset import Scan, ScanBatch, batch_scans, thinned
 from ich_seq.sequence.network import PROB_EPS, SequenceNet, reduced_width_of
 from ich_seq.training.checkpoint import fill_network, load_tensors
 from ich_seq.training.compute import seed_for
-from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings, make_fabric
+from ich_seq.training.loop import Fit, FitResult, Progress
 from ich_seq.training.objective import competition_loss, validation_metrics
+from ich_seq.training.settings import FitSettings, fit_settings, make_fabric
 
 WEIGHTS_FILE = "lstm.safetensors"
 BLEND_STEPS = 20

@@ -23,8 +23,9 @@ from ich_seq.slices.tiles import TileBatch, TileSource
 from ich_seq.slices.weights import load_pretrained
 from ich_seq.training.checkpoint import fill_network
 from ich_seq.training.compute import resolve_precision, seed_for
-from ich_seq.training.loop import Fit, FitResult, FitSettings, Progress, fit_settings, make_fabric
+from ich_seq.training.loop import Fit, FitResult, Progress
 from ich_seq.training.objective import class_balance, competition_loss, validation_metrics
+from ich_seq.training.settings import FitSettings, fit_settings, make_fabric
 
 WEIGHTS_FILE = "cnn.safetensors"
 _SHUFFLE = 1  # keeps the seeds of the epoch's order apart from those of its steps

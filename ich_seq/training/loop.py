@@ -2,24 +2,22 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
-from ich_seq.config import TrainCnnConfig, TrainLstmConfig
 from ich_seq.errors import CheckpointError, ConfigError
 from ich_seq.files import make_folder, remove_leftovers
+from ich_seq.training.average import WeightAverage
 from ich_seq.training.checkpoint import load_checkpoint, save_checkpoint
 from ich_seq.training.compute import seed_for
 from ich_seq.training.log import MetricsLog
+from ich_seq.training.settings import FitSettings, learning_rate_factor
 
 
 @runtime_checkable
@@ -47,32 +45,6 @@ class Task(Protocol):
     def validate(self) -> dict[str, Any]:
         """Metrics on the validation patients; `loss` among them decides which epoch is best."""
         ...
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How long and how fast to learn; the fields of the config sections `train_cnn` and `train_lstm`."""
-
-    epochs: int
-    patience: int
-    learning_rate: float
-    schedule: str
-    warmup_fraction: float
-    decay_fraction: float
-    floor_fraction: float
-    least_improvement: float
-    weight_decay: float
-    clip_norm: float
-    ema_decay: float
-    seed: int
-    fingerprint: str
-    checkpoint_every_s: float = 300.0
-
-
-def fit_settings(section: TrainCnnConfig | TrainLstmConfig, seed: int, fingerprint: str) -> FitSettings:
-    """The settings of a config section; `fingerprint` says what a checkpoint must have been started with."""
-    shared = section.model_dump(include={field.name for field in fields(FitSettings)})
-    return FitSettings(**shared, seed=seed, fingerprint=fingerprint)
 
 
 @dataclass
@@ -128,7 +100,7 @@ class Fit:
         )
         self.network, self.optimizer = fabric.setup(task.network, optimizer)
         task.network = self.network
-        self.average = self._new_average() if settings.ema_decay > 0 else None
+        self.average = WeightAverage(self.network.module, settings.ema_decay)
         self.state = _State()
 
     def finished(self) -> bool:
@@ -167,8 +139,7 @@ class Fit:
             return
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(saved["average"])
+        self.average.load(saved["average"])
         for name in _SAVED:
             setattr(self.state, name, saved[name])
         self.log.keep_epochs_before(self.state.epoch)
@@ -178,8 +149,7 @@ class Fit:
         state |= {"fingerprint": self.settings.fingerprint, "network": self.network.state_dict()}
         if with_optimizer:
             state["optimizer"] = self.optimizer.state_dict()
-            if self.average is not None:
-                state["average"] = self.average.state_dict()
+            state["average"] = self.average.state()
         save_checkpoint(self.folder / name, state)
         self.state.saved_at = time.monotonic()
 
@@ -214,15 +184,14 @@ class Fit:
         if settings.clip_norm > 0:
             self.fabric.clip_gradients(self.network, self.optimizer, max_norm=settings.clip_norm)
         self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network.module)
+        self.average.update(self.network.module)
         return _finite(total, "training", state)
 
     def _validate(self) -> dict[str, Any]:
         """The validation's metrics; an epoch better than all before is saved."""
         state = self.state
         self.network.eval()
-        with self._averaged():
+        with self.average.in_place_of(self.network):
             with torch.inference_mode():
                 metrics = self.task.validate()
             loss = _finite(metrics["loss"], "validation", state)
@@ -251,34 +220,6 @@ class Fit:
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
         self._save("last.pt", with_optimizer=True)
 
-    def _new_average(self) -> AveragedModel:
-        return AveragedModel(self.network.module, multi_avg_fn=ema_update(self.settings.ema_decay), use_buffers=True)
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """Within it the network has the average's weights, if there is one; after it those of the last step again."""
-        if self.average is None:
-            yield
-            return
-        latest = {key: value.clone() for key, value in self.network.state_dict().items()}
-        self.network.load_state_dict(self.average.module.state_dict())
-        yield
-        self.network.load_state_dict(latest)
-
-
-def ema_update(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """The update of `torch.optim.swa_utils.AveragedModel` for a decay with TensorFlow's ramp: min(decay, (1 + n) / (10 + n))."""
-
-    def update(averages: Sequence[Tensor], values: Sequence[Tensor], updates: Tensor | int) -> None:
-        keep = min(decay, (1 + int(updates)) / (10 + int(updates)))
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - keep)
-            else:
-                average.copy_(value)
-
-    return update
-
 
 def _finite(loss: float, kind: str, state: _State) -> float:
     if not math.isfinite(loss):
@@ -287,25 +228,3 @@ def _finite(loss: float, kind: str, state: _State) -> float:
             "lower `learning_rate` in the config and start again in another --run folder"
         )
     return loss
-
-
-def make_fabric(device: str, precision: Literal["fp32", "bf16"]) -> Fabric:
-    """Lightning Fabric for one device, with master weights in fp32 and, for bf16, autocast around the forward pass."""
-    kind, _, number = device.partition(":")
-    index = int(number or 0)
-    plugin = MixedPrecision("bf16-mixed", kind) if precision == "bf16" else None
-    return Fabric(accelerator=kind, devices=[index] if kind == "cuda" else 1, plugins=[plugin] if plugin else None)
-
-
-def learning_rate_factor(progress: float, settings: FitSettings) -> float:
-    """The share of the peak learning rate when `progress` (0 to 1) of all steps are done.
-
-    `constant` is 1 throughout. `cosine` rises linearly, falls as half a cosine to `floor_fraction` and stays there.
-    """
-    if settings.schedule == "constant":
-        return 1.0
-    if progress < settings.warmup_fraction:
-        return progress / settings.warmup_fraction
-    falling = max(settings.decay_fraction - settings.warmup_fraction, 1e-9)
-    share = min((progress - settings.warmup_fraction) / falling, 1.0)
-    return settings.floor_fraction + (1 - settings.floor_fraction) * 0.5 * (1 + math.cos(math.pi * share))

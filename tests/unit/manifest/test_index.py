@@ -158,7 +158,7 @@ def test_what_is_not_there_is_named(rsna: RsnaCopy, name: str, folder: str, mess
 
 def test_a_folder_without_images_is_refused(rsna: RsnaCopy):
     (rsna.root / "stage_2_train").rename(rsna.root / "other")
-    with pytest.raises(DatasetError, match=r"no file matches stage_2_train/\*\.dcm"):
+    with pytest.raises(DatasetError, match=r"nothing matches stage_2_train/\*\.dcm"):
         index_dataset("phantom", rsna.root, SPLIT, IndexChoices(jobs=1))
 
 

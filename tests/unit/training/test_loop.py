@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ich_seq.errors import CheckpointError, ConfigError
+from ich_seq.training.average import ema_update
 from ich_seq.training.compute import seed_for
-from ich_seq.training.loop import Fit, FitSettings, ema_update, learning_rate_factor, make_fabric
+from ich_seq.training.loop import Fit
+from ich_seq.training.settings import FitSettings, learning_rate_factor, make_fabric
 
 STEPS = 5
 

@@ -1,0 +1,38 @@
+"""One experiment as a TOML file: `sections` says what may stand in it, `read` takes it from disk."""
+
+from ich_seq.config.read import describe_fault, load_config, package_data, shipped_configs
+from ich_seq.config.sections import (
+    AugmentConfig,
+    CnnConfig,
+    Config,
+    FeaturesConfig,
+    FitConfig,
+    LstmConfig,
+    Positive,
+    PreprocessConfig,
+    Section,
+    SplitConfig,
+    TrainCnnConfig,
+    TrainLstmConfig,
+    Window,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "CnnConfig",
+    "Config",
+    "FeaturesConfig",
+    "FitConfig",
+    "LstmConfig",
+    "Positive",
+    "PreprocessConfig",
+    "Section",
+    "SplitConfig",
+    "TrainCnnConfig",
+    "TrainLstmConfig",
+    "Window",
+    "describe_fault",
+    "load_config",
+    "package_data",
+    "shipped_configs",
+]

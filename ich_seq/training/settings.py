@@ -1,0 +1,58 @@
+"""How long and how fast a fit learns: its settings, its schedule of the learning rate, its device."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
+
+from ich_seq.config import TrainCnnConfig, TrainLstmConfig
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long and how fast to learn; the fields of the config sections `train_cnn` and `train_lstm`."""
+
+    epochs: int
+    patience: int
+    learning_rate: float
+    schedule: str
+    warmup_fraction: float
+    decay_fraction: float
+    floor_fraction: float
+    least_improvement: float
+    weight_decay: float
+    clip_norm: float
+    ema_decay: float
+    seed: int
+    fingerprint: str
+    checkpoint_every_s: float = 300.0
+
+
+def fit_settings(section: TrainCnnConfig | TrainLstmConfig, seed: int, fingerprint: str) -> FitSettings:
+    """The settings of a config section; `fingerprint` says what a checkpoint must have been started with."""
+    shared = section.model_dump(include={field.name for field in fields(FitSettings)})
+    return FitSettings(**shared, seed=seed, fingerprint=fingerprint)
+
+
+def learning_rate_factor(progress: float, settings: FitSettings) -> float:
+    """The share of the peak learning rate when `progress` (0 to 1) of all steps are done.
+
+    `constant` is 1 throughout. `cosine` rises linearly, falls as half a cosine to `floor_fraction` and stays there.
+    """
+    if settings.schedule == "constant":
+        return 1.0
+    if progress < settings.warmup_fraction:
+        return progress / settings.warmup_fraction
+    falling = max(settings.decay_fraction - settings.warmup_fraction, 1e-9)
+    share = min((progress - settings.warmup_fraction) / falling, 1.0)
+    return settings.floor_fraction + (1 - settings.floor_fraction) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def make_fabric(device: str, precision: Literal["fp32", "bf16"]) -> Fabric:
+    """Lightning Fabric for one device, with master weights in fp32 and, for bf16, autocast around the forward pass."""
+    kind, _, number = device.partition(":")
+    index = int(number or 0)
+    plugin = MixedPrecision("bf16-mixed", kind) if precision == "bf16" else None
+    return Fabric(accelerator=kind, devices=[index] if kind == "cuda" else 1, plugins=[plugin] if plugin else None)
