@@ -1,12 +1,8 @@
 """An Evaluation as one HTML page: tables, curves, thresholds; it needs nothing else."""
 
-import base64
-import hashlib
-from importlib import resources
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ich_seq.evaluation.bootstrap import Estimate
@@ -14,6 +10,7 @@ from ich_seq.evaluation.evaluate import STAGE_ONE, STAGE_TWO, Evaluation, Evalua
 from ich_seq.evaluation.operating import BALANCED, SENSITIVE_RULE, points_of
 from ich_seq.labels import LABELS, RESEARCH_NOTICE
 from ich_seq.report.figures import ACCENT, SOFT, WARM, as_data_uri, new_figure
+from ich_seq.report.page import render_page
 
 _COLOURS = {STAGE_ONE: SOFT, STAGE_TWO: ACCENT}
 _BINS = 10
@@ -25,14 +22,12 @@ _RULES = {
 
 def render_evaluation_page(evaluation: Evaluation, data: EvaluationInput, name: str) -> str:
     """The page; the curves are of the slices in `data`, on which `evaluation` rests."""
-    style = _text("study.css") + _text("explore.css")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_text("evaluation.html.j2")).render(
+    return render_page(
+        "evaluation.html.j2",
+        ("study.css", "explore.css"),
         name=name,
         notice=RESEARCH_NOTICE,
         evaluation=evaluation,
-        style=style,
-        style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         levels=[_level(level) for level in (evaluation.by_slice, evaluation.by_scan, evaluation.by_patient)],
         roc=_curves(data, "roc"),
         precision_recall=_curves(data, "precision"),
@@ -40,10 +35,6 @@ def render_evaluation_page(evaluation: Evaluation, data: EvaluationInput, name: 
         rules=_RULES,
         prevalences=_prevalences(evaluation.by_slice),
     )
-
-
-def _text(name: str) -> str:
-    return (resources.files("ich_seq") / "report" / "templates" / name).read_text(encoding="utf-8")
 
 
 def _level(level: LevelEvaluation) -> dict[str, Any]:
@@ -85,8 +76,8 @@ def _points(level: LevelEvaluation, rule: str, titles: dict[str, str]) -> list[l
             point.system,
             f"{point.threshold:.3f}",
             *(_shown(each) for each in (point.sensitivity, point.specificity, point.accuracy, point.f1)),
-            _ratio(point.positive_likelihood_ratio),
-            _ratio(point.negative_likelihood_ratio),
+            _bare(point.positive_likelihood_ratio),
+            _bare(point.negative_likelihood_ratio),
             *(f"{_bare(each.positive)} / {_bare(each.negative)}" for each in point.predictive_values),
         ]
         for point in sorted(points_of(level.operating_points, rule), key=lambda each: list(titles).index(each.label))
@@ -104,10 +95,6 @@ def _shown(estimate: Estimate, sign: str = "") -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:{sign}.3f}"
     return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
-
-
-def _ratio(estimate: Estimate) -> str:
-    return "–" if estimate.value is None else f"{estimate.value:.2f}"
 
 
 def _bare(estimate: Estimate) -> str:

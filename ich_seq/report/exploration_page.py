@@ -1,18 +1,15 @@
 """An Exploration as one HTML page that needs nothing else."""
 
-import base64
-import hashlib
-from importlib import resources
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
 from ich_seq.config import Window
 from ich_seq.evaluation.exploration import HU_EDGES, Example, Exploration
 from ich_seq.labels import LABELS, SUBTYPES
 from ich_seq.report.figures import ACCENT, SOFT, WARM, as_data_uri, new_figure
 from ich_seq.report.key_slices import window_to_grey
+from ich_seq.report.page import render_page
 
 # HU of tissues on non-contrast CT: low, high, name. Source: Hounsfield 1980, 10.1118/1.594709; blood: Bergstrom et al. 1977.
 TISSUES = ((-120, -60, "fat"), (0, 15, "CSF"), (20, 32, "white"), (35, 45, "grey"), (50, 90, "blood"))
@@ -22,13 +19,11 @@ _BONE = Window(level=600, width=2800)
 
 def render_exploration_page(found: Exploration, windows: tuple[Window, ...]) -> str:
     """The page; slices are shown in `windows` and in a bone window, side by side."""
-    style = _text("study.css") + _text("explore.css")
     shown = (*windows, _BONE)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_text("explore.html.j2")).render(
+    return render_page(
+        "explore.html.j2",
+        ("study.css", "explore.css"),
         found=found,
-        style=style,
-        style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         labels=LABELS,
         rows=_label_rows(found),
         together=_together(found),
@@ -39,10 +34,6 @@ def render_exploration_page(found: Exploration, windows: tuple[Window, ...]) -> 
         window_names=[f"{window.level:g} / {window.width:g}" for window in shown],
         example_figure=_example_figure(found.examples, shown),
     )
-
-
-def _text(name: str) -> str:
-    return (resources.files("ich_seq") / "report" / "templates" / name).read_text(encoding="utf-8")
 
 
 def _label_rows(found: Exploration) -> list[dict[str, Any]]:

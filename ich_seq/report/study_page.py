@@ -1,18 +1,13 @@
 """A StudyResult as one HTML page that needs nothing else: no script, no font, no picture from elsewhere."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined, Template
 
 from ich_seq.labels import ANY, SUBTYPES
 from ich_seq.report.curves import all_curves, score_bar, shown
 from ich_seq.report.key_slices import KeyImage, KeySlice, choose_key_slices
+from ich_seq.report.page import render_page
 from ich_seq.study.result import LabelScore, Reading, SliceScore, Status, StudyResult
 
 _STATUS_WORDS = {
@@ -43,11 +38,10 @@ def render_study_page(result: StudyResult, images: Sequence[KeyImage] = ()) -> s
 
     Every text of the result is escaped; the page's own policy lets a browser load nothing and run nothing.
     """
-    style = _package_text("study.css")
-    return _template().render(
+    return render_page(
+        "study.html.j2",
+        ("study.css",),
         result=result,
-        style=style,
-        style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         status_words=_STATUS_WORDS[result.status],
         incomplete=result.status is Status.INCOMPLETE,
         reading_words=_READING_WORDS.get(result.label(ANY.name).reading, ""),
@@ -59,16 +53,6 @@ def render_study_page(result: StudyResult, images: Sequence[KeyImage] = ()) -> s
         shorts=[label.abbreviation for label in (ANY, *SUBTYPES)],
         shown=shown,
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_package_text("study.html.j2"))
-
-
-def _package_text(name: str) -> str:
-    return (resources.files("ich_seq") / "report" / "templates" / name).read_text(encoding="utf-8")
 
 
 def _score_rows(result: StudyResult) -> list[dict[str, Any]]:
