@@ -1,11 +1,9 @@
 """A command as a whole process: seconds and peak memory, over several runs."""
 
-import os
-import resource
+import json
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,18 @@ class Timing:
     runs: int
 
 
+_WATCH = """
+import json, os, resource, sys, time
+silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+started = time.monotonic()
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+seconds = time.monotonic() - started
+print(json.dumps([status, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+"""
+"""Started by a large process, a command would have that one's peak memory, which a fork hands on; so a small one starts it."""
+
+
 def timed(command: tuple[str, ...], runs: int, cwd: Path | None = None, warm_up: int = 1) -> Timing:
     """Runs `command` some times after a warm-up.
 
@@ -31,18 +41,12 @@ def timed(command: tuple[str, ...], runs: int, cwd: Path | None = None, warm_up:
     """
     seconds, peak_mb = [], 0.0
     for turn in range(runs + warm_up):
-        started = time.monotonic()
-        child = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        fault = child.stderr.read() if child.stderr else ""
-        _, status, usage = os.wait4(child.pid, 0)
+        watch = (sys.executable, "-S", "-c", _WATCH, *command)
+        done = subprocess.run(watch, cwd=cwd, capture_output=True, text=True, check=True)
+        status, took, peak = json.loads(done.stdout)
         if status != 0:
-            raise RuntimeError(f"{' '.join(command)}: {fault[-500:]}")
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr[-500:]}")
         if turn >= warm_up:
-            seconds.append(time.monotonic() - started)
-            peak_mb = max(peak_mb, usage.ru_maxrss / 1024)
+            seconds.append(took)
+            peak_mb = max(peak_mb, peak)
     return Timing(statistics.median(seconds), min(seconds), max(seconds), peak_mb, runs)
-
-
-def children_peak_mb() -> float:
-    """The largest peak memory of any finished child process, in MB."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
