@@ -8,18 +8,8 @@ from ich_seq.cli import options
 
 
 @click.command()
-@click.option(
-    "--table",
-    "table_path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="Table of slices that `ichseq index` wrote.",
-)
-@click.option(
-    "--root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the images; by default the one that was indexed.",
-)
+@options.table
+@options.root
 @click.option("--config", "config_name", default="burduja2020", show_default=True, help="Show its windows.")
 @click.option("--sample", type=click.IntRange(min=2), default=200, show_default=True, help="Slices and series to read.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")

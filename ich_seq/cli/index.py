@@ -1,8 +1,7 @@
 """`ichseq index`: a dataset's headers and labels as one table of slices, split by patient."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -42,31 +41,39 @@ if TYPE_CHECKING:
 )
 @click.option("--jobs", type=click.IntRange(min=0), default=0, show_default="all cores", help="Processes that read.")
 @options.quiet
-def index(dataset: str, root: Path, out: Path, *, jobs: int, quiet: bool, **chosen: Any) -> None:
+def index(
+    dataset: str,
+    root: Path,
+    out: Path,
+    *,
+    config_name: str | None,
+    seed: int | None,
+    folds: int | None,
+    fold: int,
+    labels: Path | None,
+    exclude: tuple[Path, ...],
+    jobs: int,
+    quiet: bool,
+) -> None:
     """Read a dataset's headers and labels into one table of slices, split by patient.
 
     DATASET is `rsna2019`, `cq500`, `ct_ich`, `bhsd`, `phantom` for what `ichseq phantom` writes, or `own`: any folder of DICOM
     or NIfTI with a CSV of labels.
     """
+    from ich_seq.cli.progress import counting
     from ich_seq.errors import UsageError
     from ich_seq.files import make_folder, write_json
     from ich_seq.manifest.description import load_description
     from ich_seq.manifest.index import IndexChoices, index_dataset, split_record, summarise
     from ich_seq.manifest.table import write_table
 
-    split = _split(chosen)
+    split = _split(config_name, seed, folds, fold)
     load_description(dataset)
     if out.suffix != ".parquet":
         raise UsageError(f"{out}: the table is a Parquet file; name it with --out NAME.parquet")
     make_folder(out.parent)
-    with click.progressbar(length=1, label="reading headers", file=sys.stderr, hidden=quiet) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        choices = IndexChoices(chosen["labels"], chosen["exclude"], jobs)
-        table, notes = index_dataset(dataset, root, split, choices, advance)
+    with counting("reading headers", "files", quiet=quiet) as on_file:
+        table, notes = index_dataset(dataset, root, split, IndexChoices(labels, exclude, jobs), on_file)
     write_table(table, out)
     record = split_record(table, split)
     write_json(out.with_suffix(".split.json"), record)
@@ -76,15 +83,15 @@ def index(dataset: str, root: Path, out: Path, *, jobs: int, quiet: bool, **chos
         click.echo(f"{summarise(table)}\nsplit {record['rule']}, digest {record['digest'][:16]}\n{out}")
 
 
-def _split(chosen: dict[str, Any]) -> "SplitConfig":
+def _split(config_name: str | None, seed: int | None, folds: int | None, fold: int) -> "SplitConfig":
     """The config's split with what the command line changes."""
     from ich_seq.config import SplitConfig, load_config
     from ich_seq.errors import UsageError
 
-    split = load_config(chosen["config_name"]).split if chosen["config_name"] else SplitConfig()
-    changes = {name: chosen[name] for name in ("seed", "folds") if chosen[name] is not None}
-    if chosen["folds"] is not None:
-        if chosen["fold"] >= chosen["folds"]:
-            raise UsageError(f"--fold {chosen['fold']} is not below --folds {chosen['folds']}; folds count from 0")
-        changes["fold"] = chosen["fold"]
+    split = load_config(config_name).split if config_name else SplitConfig()
+    changes = {} if seed is None else {"seed": seed}
+    if folds is not None:
+        if fold >= folds:
+            raise UsageError(f"--fold {fold} is not below --folds {folds}; folds count from 0")
+        changes |= {"folds": folds, "fold": fold}
     return split.model_copy(update=changes)

@@ -11,6 +11,18 @@ run = click.option(
     required=True,
     help="Folder of the run: config, weights, embeddings, metrics, model.",
 )
+table = click.option(
+    "--table",
+    "table_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="Table of slices that `ichseq index` wrote.",
+)
+root = click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the images; by default the one that was indexed.",
+)
 config = click.option(
     "--config", "config_name", required=True, help="Name of a shipped config or path of a .toml file."
 )

@@ -1,6 +1,5 @@
 """`ichseq submit`: the challenge's submission file."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -52,13 +51,8 @@ def submit(
     read_sample(sample)
     make_folder(out.parent)
     loaded = load_model(model, Compute(device, jobs))
-    with click.progressbar(length=1, label="reading headers", file=sys.stderr, hidden=quiet) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        table = read_unlabelled(description, root, jobs, advance)
+    with counting("reading headers", "files", quiet=quiet) as on_file:
+        table = read_unlabelled(description, root, jobs, on_file)
     with counting("scoring", "series", quiet=quiet) as on_series:
         rows = write_submission(loaded, table, root, sample, out, on_series)
     if not quiet:

@@ -11,18 +11,8 @@ from ich_seq.cli.steps import begin_run, continue_run
 
 @click.command("train-cnn")
 @options.config
-@click.option(
-    "--table",
-    "table_path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="Table of slices that `ichseq index` wrote.",
-)
-@click.option(
-    "--root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the DICOM files; by default the one that was indexed.",
-)
+@options.table
+@options.root
 @options.run
 @options.device
 @options.jobs

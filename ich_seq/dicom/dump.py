@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-import pydicom
+from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
+from pydicom.filereader import data_element_generator
 
-from ich_seq.errors import PixelsUnreadableError
+from ich_seq.dicom.elements import FileFaultError, at_pixels, file_boundary, open_body
+from ich_seq.dicom.header import file_error
+from ich_seq.dicom.sources import FileSource
 
 HIDDEN = "(not shown)"
 _SHOWN_GROUPS = frozenset({0x0008, 0x0018, 0x0020, 0x0028})
@@ -32,15 +35,22 @@ def dump_header(path: Path) -> list[HeaderLine]:
     are HIDDEN.
 
     Raises:
-        PixelsUnreadableError: not a DICOM file.
+        PixelsUnreadableError: not a DICOM file, beyond a limit, or a header that cannot be parsed; `code` says which.
     """
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True)
-        return [_line(element) for element in dataset]
-    except Exception as error:  # pydicom lets many exception types through; at the file's boundary all mean the same
-        raise PixelsUnreadableError(
-            f"{path.name}: no readable header ({type(error).__name__})", code="D-UNREADABLE"
-        ) from error
+        with file_boundary():
+            return [_line(element) for element in _dataset(path)]
+    except FileFaultError as fault:
+        raise file_error(path.name, fault) from fault
+
+
+def _dataset(path: Path) -> Dataset:
+    body = open_body(FileSource(path, path.name, follow=True))
+    with body.stream as stream:
+        elements = data_element_generator(
+            cast(BinaryIO, stream), body.implicit, body.little_endian, stop_when=at_pixels
+        )
+        return Dataset({element.tag: element for element in elements})
 
 
 def _line(element: DataElement) -> HeaderLine:

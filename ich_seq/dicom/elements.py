@@ -194,7 +194,7 @@ def read_elements(body: Body, tags: list[int]) -> Elements:
     values: dict[int, bytes] = {}
     stream = body.stream
     generator = data_element_generator(
-        cast(BinaryIO, stream), body.implicit, body.little_endian, stop_when=_at_pixels, specific_tags=list(tags)
+        cast(BinaryIO, stream), body.implicit, body.little_endian, stop_when=at_pixels, specific_tags=list(tags)
     )
     with file_boundary():
         for element in generator:
@@ -207,7 +207,8 @@ def read_elements(body: Body, tags: list[int]) -> Elements:
     return Elements(values, body, offset, length, end)
 
 
-def _at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
+def at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
+    """Whether a parser has come to the pixel data: pydicom's `stop_when`."""
     return int.__ge__(tag, _PIXEL_GROUP)  # a tag of pydicom compares eight times slower
 
 

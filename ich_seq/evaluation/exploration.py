@@ -129,13 +129,12 @@ def _format(rows: int, columns: int, bits: int, signed: int) -> str:
 def _tilts(table: pd.DataFrame, root: Path, sample: int, rng: np.random.Generator) -> Float64[np.ndarray, " t"]:
     """Angle in degrees between the slice normal and the line through the positions of a series' first and last slice."""
     found = []
-    series = np.array(sorted(set(table.loc[table["slice_index"] == WHOLE_FILE, "series_instance_uid"])))
-    for uid in rng.permutation(series)[:sample]:
-        rows = table[table["series_instance_uid"] == uid].sort_values("position_mm")
-        if len(rows) < 2:
-            continue
+    single = table[table["slice_index"] == WHOLE_FILE].sort_values("position_mm")
+    ends = single.groupby("series_instance_uid")["path"].agg(["first", "last", "size"])
+    ends = ends[ends["size"] > 1]
+    for row in rng.permutation(len(ends))[:sample]:
         try:
-            first, last = (read_header(root / rows["path"].iloc[place]) for place in (0, -1))
+            first, last = (read_header(root / str(ends[end].iloc[row])) for end in ("first", "last"))
             along = position_of(last) - position_of(first)
             cosine = float(along @ normal_of(first) / np.linalg.norm(along))
         except (PixelsUnreadableError, ValueError):

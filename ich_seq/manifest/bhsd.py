@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.labels import ANY_INDEX, LABEL_NAMES, SUBTYPE_NAMES
-from ich_seq.manifest.description import DatasetDescription
+from ich_seq.manifest.description import DatasetDescription, find_images
 from ich_seq.manifest.headers import Progress
 from ich_seq.manifest.table import PER_SLICE
 from ich_seq.manifest.volumes import stem_of, volume_rows
@@ -29,11 +29,7 @@ def index_bhsd(
         DatasetError: no volume; a volume without mask, or with one of another shape or of unknown values.
     """
     del jobs
-    files = sorted(root.glob(description.layout.images))
-    if not files:
-        raise DatasetError(
-            f"{root}: no file matches {description.layout.images}; is this the dataset's root?", root=root
-        )
+    files = find_images(description, root)
     parts, unnamed = [], []
     for done, file in enumerate(files, start=1):
         named = _RSNA_NAME.fullmatch(stem_of(file))

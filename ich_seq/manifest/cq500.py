@@ -14,10 +14,10 @@ import pandas as pd
 from ich_seq.dicom import Series, read_study_files
 from ich_seq.errors import DatasetError, IchSeqError
 from ich_seq.labels import LABEL_NAMES
-from ich_seq.manifest.description import DatasetDescription
+from ich_seq.manifest.description import DatasetDescription, find_images
 from ich_seq.manifest.header_rows import Row, row_of
 from ich_seq.manifest.headers import Progress
-from ich_seq.manifest.label_files import as_bits, need_columns, read_label_csv, refused
+from ich_seq.manifest.label_files import as_bits, counted, need_columns, read_label_csv, refused
 from ich_seq.manifest.table import HEADER_COLUMNS, PER_SCAN
 
 READERS = ("R1", "R2", "R3")
@@ -36,11 +36,7 @@ def index_cq500(
         DatasetError: no scan, faulty labels, or more than 1 % of the labelled scans without a usable series.
     """
     labels, notes = read_reads(root / description.layout.labels)
-    folders = {number: path for path in sorted(root.glob(description.layout.images)) if (number := _number(path.name))}
-    if not folders:
-        raise DatasetError(
-            f"{root}: no folder matches {description.layout.images}; is this the dataset's root?", root=root
-        )
+    folders = {number: path for path in find_images(description, root) if (number := _number(path.name))}
     wanted = sorted(set(folders) & set(labels.index), key=int)
     parts: list[pd.DataFrame] = []
     lost: list[str] = []
@@ -51,9 +47,9 @@ def index_cq500(
             parts.append(_labelled(found, labels[labels.index == number], number))
         if progress is not None:
             progress(done, len(wanted))
-    notes += _counted("scans have no usable series and are left out", lost)
-    notes += _counted("scans have no labels and are left out", sorted(set(folders) - set(labels.index), key=int))
-    notes += _counted("labels have no scan", sorted(set(labels.index) - set(folders), key=int))
+    notes += counted("scans have no usable series and are left out", lost)
+    notes += counted("scans have no labels and are left out", sorted(set(folders) - set(labels.index), key=int))
+    notes += counted("labels have no scan", sorted(set(labels.index) - set(folders), key=int))
     if not parts:
         raise DatasetError(f"{root}: no scan has both labels and a usable series: {'; '.join(notes)}", root=root)
     return pd.concat(parts, ignore_index=True).assign(labelled=PER_SCAN), notes
@@ -83,7 +79,7 @@ def read_reads(path: Path) -> tuple[pd.DataFrame, list[str]]:
     subtype, some = truth[:, :-1].max(axis=1), truth[:, -1]
     if (odd := (subtype == 1) & (some == 0)).any():
         raise refused(path, "E-LABEL-INCONSISTENT", "scans with a subtype and without ICH", rows["name"][odd])
-    notes = _counted(
+    notes = counted(
         "scans have ICH by majority and no subtype by majority", list(rows["name"][(some == 1) & (subtype == 0)])
     )
     return found, notes
@@ -132,9 +128,3 @@ def _labelled(rows: Sequence[Row], truth: pd.DataFrame, number: str) -> pd.DataF
     table["patient_id"] = f"CQ500-CT-{number}"
     table[list(LABEL_NAMES)] = np.repeat(truth.to_numpy(), len(table), axis=0)
     return table
-
-
-def _counted(what: str, items: Sequence[str]) -> list[str]:
-    if not items:
-        return []
-    return [f"{len(items)} {what}: {'; '.join(items[:10])}{'; ...' if len(items) > 10 else ''}"]

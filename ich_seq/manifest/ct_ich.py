@@ -7,9 +7,9 @@ import pandas as pd
 
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.labels import ANY_INDEX, LABEL_NAMES
-from ich_seq.manifest.description import DatasetDescription
+from ich_seq.manifest.description import DatasetDescription, find_images
 from ich_seq.manifest.headers import Progress
-from ich_seq.manifest.label_files import as_bits, check_any, need_columns, read_label_csv, refused
+from ich_seq.manifest.label_files import as_bits, check_any, need_columns, read_label_csv, refused, without_repeats
 from ich_seq.manifest.table import PER_SLICE
 from ich_seq.manifest.volumes import stem_of, volume_rows
 from ich_seq.nifti import NiftiScan
@@ -29,11 +29,7 @@ def index_ct_ich(
     """
     del jobs
     labels, notes = read_ct_ich_labels(root / description.layout.labels)
-    files = sorted(root.glob(description.layout.images))
-    if not files:
-        raise DatasetError(
-            f"{root}: no file matches {description.layout.images}; is this the dataset's root?", root=root
-        )
+    files = find_images(description, root)
     parts = []
     for done, file in enumerate(files, start=1):
         parts.append(_patient(root, file, labels))
@@ -64,12 +60,7 @@ def read_ct_ich_labels(path: Path) -> tuple[pd.DataFrame, list[str]]:
     check_any(path, truth, key)
     numbers = [rows[_PATIENT].astype(int), rows[_SLICE].astype(int)]
     found = pd.DataFrame(truth, index=pd.MultiIndex.from_arrays(numbers), columns=list(LABEL_NAMES))
-    repeats = found.index.duplicated()
-    same = found.reset_index().duplicated()
-    if (conflict := repeats & ~same.to_numpy()).any():
-        raise refused(path, "E-LABEL-CONFLICT", "rows that contradict each other", key[conflict])
-    notes = [f"{path.name}: {repeats.sum()} rows repeat an earlier one; each counted once"] if repeats.any() else []
-    return found[~repeats], notes
+    return without_repeats(path, found)
 
 
 def _patient(root: Path, file: Path, labels: pd.DataFrame) -> pd.DataFrame:

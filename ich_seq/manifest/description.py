@@ -1,6 +1,7 @@
 """What is known of a dataset before it is read: where it comes from, its terms, its layout, and what to leave out."""
 
 import tomllib
+from pathlib import Path
 
 from pydantic import Field, ValidationError
 
@@ -100,3 +101,17 @@ def load_description(name: str) -> DatasetDescription:
         return DatasetDescription.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def find_images(description: DatasetDescription, root: Path) -> list[Path]:
+    """The files or folders below root that the layout says are the images, sorted.
+
+    Raises:
+        DatasetError: none.
+    """
+    found = sorted(root.glob(description.layout.images))
+    if not found:
+        raise DatasetError(
+            f"{root}: nothing matches {description.layout.images}; is this the dataset's root?", root=root
+        )
+    return found

@@ -1,6 +1,6 @@
 """What all files of labels share: reading a CSV as text, and the refusals of labels that contradict each other."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,28 @@ def check_any(path: Path, truth: np.ndarray, key: Iterable[object]) -> None:
     if odd.any():
         names = np.asarray(list(key))[odd]
         raise refused(path, "E-LABEL-INCONSISTENT", "images whose `any` is not the OR of the subtypes", names)
+
+
+def without_repeats(path: Path, labels: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The labels with each key once, and a note of how many rows said the same again.
+
+    Raises:
+        DatasetError: rows of one key differ (`code` E-LABEL-CONFLICT).
+    """
+    repeated = labels.index.duplicated()
+    same = labels.reset_index().duplicated().to_numpy()
+    if (conflict := repeated & ~same).any():
+        keys = ["/".join(map(str, key)) if isinstance(key, tuple) else key for key in labels.index[conflict]]
+        raise refused(path, "E-LABEL-CONFLICT", "rows that contradict each other", keys)
+    notes = [f"{path.name}: {repeated.sum()} rows repeat an earlier one; each counted once"] if repeated.any() else []
+    return labels[~repeated], notes
+
+
+def counted(what: str, items: Collection[str]) -> list[str]:
+    """A note that counts the items and names the first ten; none for none."""
+    if not len(items):
+        return []
+    return [f"{len(items)} {what}: {'; '.join(list(items)[:LISTED])}{'; ...' if len(items) > LISTED else ''}"]
 
 
 def refused(path: Path, code: str, what: str, items: Iterable[object]) -> DatasetError:

@@ -9,7 +9,15 @@ from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.labels import ANY, LABEL_NAMES, SUBTYPE_NAMES
 from ich_seq.manifest.description import DatasetDescription
 from ich_seq.manifest.headers import Progress, read_headers
-from ich_seq.manifest.label_files import LISTED, as_bits, check_any, need_columns, read_label_csv, refused
+from ich_seq.manifest.label_files import (
+    as_bits,
+    check_any,
+    counted,
+    need_columns,
+    read_label_csv,
+    refused,
+    without_repeats,
+)
 from ich_seq.manifest.rsna import MOST_LOST
 from ich_seq.manifest.table import HEADER_COLUMNS, PER_SCAN, PER_SLICE
 from ich_seq.manifest.volumes import stem_of, volume_rows
@@ -39,15 +47,12 @@ def index_own(
     if not volumes and not singles:
         raise DatasetError(f"{root}: no image below it; --root is the folder that holds them", root=root)
     headers = read_headers(root, singles, jobs, progress)
-    if headers.failures:
-        shown = "; ".join(list(headers.failures.values())[:LISTED])
-        notes.append(f"{len(headers.failures)} files are no usable CT slices and are left out: {shown}")
+    notes += counted("files are no usable CT slices and are left out", headers.failures.values())
     table = pd.concat([headers.table, *(_volume(root, file) for file in volumes)], ignore_index=True)
     joined, unmatched = _join(table.astype(HEADER_COLUMNS), labels, key)
     if len(unmatched) > MOST_LOST * len(labels):
         raise refused(root / description.layout.labels, "E-LABEL-WITHOUT-IMAGE", "labels have no image", unmatched)
-    if unmatched:
-        notes.append(f"{len(unmatched)} labels have no image and are dropped: {', '.join(unmatched[:LISTED])}")
+    notes += counted("labels have no image and are dropped", unmatched)
     if without := len(table) - len(joined):
         notes.append(f"{without} slices have no label and are left out")
     return joined, notes
@@ -74,13 +79,8 @@ def read_own_labels(path: Path) -> tuple[str, pd.DataFrame, list[str]]:
     truth = as_bits(path, rows, LABEL_NAMES, name)
     check_any(path, truth, name)
     labels = pd.DataFrame(truth, index=pd.Index(name, name=key), columns=list(LABEL_NAMES))
-    repeated = labels.index.duplicated()
-    same = labels.reset_index().duplicated().to_numpy()
-    if (conflict := repeated & ~same).any():
-        raise refused(path, "E-LABEL-CONFLICT", "rows that contradict each other", labels.index[conflict])
-    if repeated.any():
-        notes.append(f"{path.name}: {repeated.sum()} rows repeat an earlier one; each counted once")
-    return key, labels[~repeated], notes
+    labels, repeats = without_repeats(path, labels)
+    return key, labels, notes + repeats
 
 
 def _volume(root: Path, file: Path) -> pd.DataFrame:

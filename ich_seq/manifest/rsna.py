@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from ich_seq.errors import DatasetError
-from ich_seq.manifest.description import DatasetDescription
+from ich_seq.manifest.description import DatasetDescription, find_images
 from ich_seq.manifest.headers import Progress, read_headers
 from ich_seq.manifest.kaggle import read_labels
+from ich_seq.manifest.label_files import counted
 from ich_seq.manifest.table import PER_SLICE
 
 MOST_LOST = 0.01
@@ -25,11 +26,7 @@ def index_rsna(
     """
     labels, notes = read_labels(root / description.layout.labels)
     excluded = {exclusion.image: exclusion.reason for exclusion in description.exclusions}
-    files = sorted(root.glob(description.layout.images))
-    if not files:
-        raise DatasetError(
-            f"{root}: no file matches {description.layout.images}; is this the dataset's root?", root=root
-        )
+    files = find_images(description, root)
     notes += [f"{file.name}: left out: {excluded[file.stem]}" for file in files if file.stem in excluded]
     headers = read_headers(root, [file for file in files if file.stem not in excluded], jobs, progress)
     notes += _lost(root, "files cannot be used and are dropped", headers.failures.values(), len(files))
@@ -54,12 +51,10 @@ def _lost(root: Path, what: str, items: Collection[str], total: int) -> list[str
     Raises:
         DatasetError: they are more than 1 % of the total.
     """
-    if not len(items):
-        return []
-    note = f"{len(items)} {what}: {'; '.join(list(items)[:10])}{'; ...' if len(items) > 10 else ''}"
+    notes = counted(what, items)
     if len(items) > MOST_LOST * total:
-        raise DatasetError(f"{root}: more than {MOST_LOST:.0%} of {total}: {note}", root=root, count=len(items))
-    return [note]
+        raise DatasetError(f"{root}: more than {MOST_LOST:.0%} of {total}: {notes[0]}", root=root, count=len(items))
+    return notes
 
 
 def _refuse_repeated_uids(root: Path, table: pd.DataFrame) -> None:
