@@ -1,7 +1,9 @@
 """The command line: each command parses, makes a config, makes one call and prints a few lines; nothing else prints or exits."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 import click
 
 from ich_seq import __version__
-from ich_seq.errors import IchSeqError
+from ich_seq.errors import IchSeqError, UsageError
+from ich_seq.training import ranks
 
 # Threads that wait for each other spin for some microseconds, then sleep: spinning for long takes the core from whoever has work.
 # Single runs of training on a quiet machine: 174 slices/s sleeping at once, 195 with this, 208 always spinning. Beside other
@@ -17,6 +20,8 @@ from ich_seq.errors import IchSeqError
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _INTERRUPTED = 130
+TOGETHER = ("train-cnn", "extract-features")
+"""The commands that torchrun may start as several processes."""
 # Name -> (module, one line of help). The modules are imported only when their command is called, so that --help is quick.
 COMMANDS = {
     "demo": ("demo", "Make synthetic scans, train both stages on them, evaluate, score: the whole in minutes."),
@@ -55,8 +60,11 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Runs a command; what goes wrong is one line on stderr and the exit code of its error class."""
         extra["standalone_mode"] = False
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no signals
+            signal.signal(signal.SIGTERM, _interrupt)
         try:
             code = super().main(args, *rest, **extra)
+            ranks.leave()
             sys.exit(code if isinstance(code, int) else 0)
         except click.ClickException as error:
             error.show()
@@ -69,10 +77,20 @@ class LazyGroup(click.Group):
             sys.exit(error.exit_code)
 
 
+def _interrupt(number: int, frame: object) -> None:
+    """A request to end is taken as Ctrl-C is: what is written stays whole, and the same command goes on later."""
+    raise KeyboardInterrupt
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="ichseq")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Estimate how likely a head CT shows an intracranial haemorrhage, and of which kind.
 
     Research software, not a medical device. Start with `ichseq demo`, which makes its own data.
     """
+    if ranks.world() > 1 and ctx.invoked_subcommand not in TOGETHER:
+        raise UsageError(
+            f"{ctx.invoked_subcommand}: is one process; torchrun starts {' and '.join(TOGETHER)} only, start this without it"
+        )

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ich_seq.training import ranks
+
 run = click.option(
     "--run",
     "run_folder",
@@ -30,5 +32,16 @@ device = click.option("--device", default="auto", show_default=True, help="auto,
 jobs = click.option(
     "--jobs", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to compute with."
 )
-quiet = click.option("--quiet", is_flag=True, help="No progress, no summary; faults are still said.")
+
+
+def _quiet_or_not_first(_ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+    return value or ranks.rank() > 0
+
+
+quiet = click.option(
+    "--quiet",
+    is_flag=True,
+    callback=_quiet_or_not_first,
+    help="No progress, no summary; faults are still said.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")

@@ -11,6 +11,7 @@ from ich_seq.errors import DatasetError, UsageError
 from ich_seq.files import replacing, sha256_of
 from ich_seq.manifest.split import check_no_leak
 from ich_seq.manifest.table import PER_SCAN, read_table
+from ich_seq.training import ranks
 from ich_seq.training.run import Run, open_run, start_run
 
 
@@ -51,13 +52,14 @@ def begin_run(
         raise UsageError(
             f"{base}: does not hold {table['path'].iloc[0]}, the table's first image; give the folder with --root"
         )
-    run = start_run(folder, config)
-    if run.begun and run.table.exists() and sha256_of(run.table) != sha256_of(table_path):
-        raise UsageError(f"{folder}: holds a run on another table than {table_path}; choose another --run")
-    if not run.begun:
-        with replacing(run.table) as temporary:
-            shutil.copyfile(table_path, temporary)
-    run.note("index", {"root": str(base), "table_sha256": sha256_of(run.table)})
+    with ranks.first_alone():
+        run = start_run(folder, config)
+        if run.begun and run.table.exists() and sha256_of(run.table) != sha256_of(table_path):
+            raise UsageError(f"{folder}: holds a run on another table than {table_path}; choose another --run")
+        if not run.begun:
+            with replacing(run.table) as temporary:
+                shutil.copyfile(table_path, temporary)
+        run.note("index", {"root": str(base), "table_sha256": sha256_of(run.table)})
     return _context(run, table, base, device, jobs)
 
 

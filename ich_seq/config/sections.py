@@ -124,6 +124,8 @@ class TrainCnnConfig(FitConfig):
     """`auto` is bf16 where the processor computes it natively, fp32 elsewhere; master weights are fp32 in both."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read DICOM ahead of the training step."""
+    freeze_batch_norm: bool = False
+    """Batch-norm layers keep the statistics of the initial weights: for batches of few slices, and from pretrained weights only."""
     keep_tiles_in_memory: bool = False
     """Window and shrink each slice once and keep it as float16; for cohorts that fit (55 kB a slice at 96 px)."""
     checkpoint_every_s: PositiveFloat = 300.0

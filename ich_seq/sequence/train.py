@@ -61,9 +61,9 @@ class SequenceTask:
         for start in range(first_step * size, len(order), size):
             yield batch_scans(scans[start : start + size], reverse[start : start + size])
 
-    def parts(self, batch: ScanBatch) -> list[tuple[ScanBatch, float]]:
+    def parts(self, batch: ScanBatch) -> list[tuple[ScanBatch, int]]:
         """The whole batch: scans are small."""
-        return [(batch, 1.0)]
+        return [(batch, int(batch.mask.sum()))]
 
     def loss(self, batch: ScanBatch) -> Tensor:
         """The competition's loss over the slices of the batch; padding does not count."""

@@ -32,7 +32,17 @@ class SliceNet(nn.Module):
         self.backbone = build_backbone(backbone, channels=len(preprocess.windows))
         self.embedding_width = self.backbone.fc.in_features
         self.head = nn.Linear(self.embedding_width, len(LABELS))
+        self.frozen_statistics = False
         self.backbone.fc = nn.Identity()  # type: ignore[assignment]  # the head is ours, the trunk hands out its pooled vector
+
+    def train(self, mode: bool = True) -> "SliceNet":
+        """As any module's; with `frozen_statistics` batch norm goes on using its running statistics, and leaves them as they are."""
+        super().train(mode)
+        if self.frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
+                    module.eval()
+        return self
 
     def forward(self, tiles: Float[Tensor, "b c size size"]) -> SliceOutput:
         """Logits and embeddings of tiles in [0, 1], as `preprocess.tiles` makes them."""

@@ -1,13 +1,13 @@
 """Slices of a table as tiles with labels: read and windowed ahead by worker processes, or kept in memory as float16."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,11 +22,11 @@ UNREADABLE_LIMIT = 0.01
 
 @dataclass
 class TileBatch:
-    """Tiles in [0, 1] and their six labels; slices that could not be read are left out of both and named in `unreadable`."""
+    """Tiles in [0, 1], their six labels, and which of the rows asked for they are: those that cannot be read are left out of all."""
 
     tiles: Float32[Tensor, "b c size size"]
     labels: Float32[Tensor, "b l"]
-    unreadable: list[str] = field(default_factory=list)
+    places: Int64[Tensor, " b"]
 
 
 class _SliceFiles(Dataset):
@@ -85,9 +85,10 @@ class TileSource:
         """
         if self._kept is not None:
             for chosen in rows:
-                index = torch.as_tensor(chosen)
-                index = index[self._readable[index]]
-                yield TileBatch(self._kept[index].float(), self.labels[index])
+                index = torch.as_tensor(chosen, dtype=torch.int64)
+                places = torch.nonzero(self._readable[index]).flatten()
+                index = index[places]
+                yield TileBatch(self._kept[index].float(), self.labels[index], places)
             return
         loaded = self._loader(rows)
         for chosen in rows:
@@ -95,9 +96,10 @@ class TileSource:
             for row, tile in pairs:
                 if isinstance(tile, str):
                     self._drop(row, tile)
-            good = [(row, tile) for row, tile in pairs if isinstance(tile, Tensor)]
+            good = [(place, tile) for place, (_, tile) in enumerate(pairs) if isinstance(tile, Tensor)]
             tiles = torch.stack([tile for _, tile in good]) if good else self._no_tiles()
-            yield TileBatch(tiles, self.labels[[row for row, _ in good]])
+            places = torch.tensor([place for place, _ in good], dtype=torch.int64)
+            yield TileBatch(tiles, self.labels[torch.as_tensor(chosen, dtype=torch.int64)[places]], places)
 
     def _no_tiles(self) -> Float32[Tensor, "0 c size size"]:
         size = self._files.preprocess.size

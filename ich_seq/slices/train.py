@@ -17,10 +17,11 @@ from ich_seq.config import Config, TrainCnnConfig
 from ich_seq.errors import DatasetError
 from ich_seq.files import replacing
 from ich_seq.labels import LABEL_NAMES
-from ich_seq.slices.augment import augment
+from ich_seq.slices.augment import Draws, augment, draw
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.tiles import TileBatch, TileSource
 from ich_seq.slices.weights import load_pretrained
+from ich_seq.training import ranks
 from ich_seq.training.checkpoint import fill_network
 from ich_seq.training.compute import resolve_precision, seed_for
 from ich_seq.training.loop import Fit, FitResult, Progress
@@ -48,44 +49,49 @@ class SliceTask:
         """All training slices once; the last batch may be smaller."""
         return -(-len(self.train) // self.settings.batch_size)
 
-    def batches(self, epoch: int, first_step: int) -> Iterator[TileBatch | None]:
-        """The training slices in the epoch's own order, from `first_step` on; None where no slice of a batch could be read."""
+    def batches(self, epoch: int, first_step: int) -> Iterator[TileBatch]:
+        """The training slices in the epoch's own order, from `first_step` on; of each step every process reads its share."""
         order = np.random.default_rng(seed_for(self.seed, epoch, 0, _SHUFFLE)).permutation(len(self.train)).tolist()
-        size = self.settings.batch_size
+        size, rank, world = self.settings.batch_size, ranks.rank(), ranks.world()
         starts = range(first_step * size, len(order), size)
-        for batch in self.train.batches([order[start : start + size] for start in starts]):
-            yield batch if len(batch.labels) else None
+        for batch in self.train.batches([order[start : start + size][rank::world] for start in starts]):
+            yield TileBatch(batch.tiles, batch.labels, batch.places * world + rank)
 
-    def parts(self, batch: TileBatch) -> list[tuple[TileBatch, float]]:
-        """The batch in micro-batches, each with its share of the slices."""
+    def parts(self, batch: TileBatch) -> list[tuple[tuple[TileBatch, Draws], int]]:
+        """The batch in micro-batches, each with its draws for the augmentation and its number of slices."""
+        draws = draw(self.settings.batch_size)
         count = len(batch.labels)
+        if not count:  # this process still takes part in the step, with slices that count nothing
+            nothing = torch.zeros(2, dtype=torch.int64)
+            batch = TileBatch(torch.zeros((2, *batch.tiles.shape[1:])), torch.zeros((2, len(LABEL_NAMES))), nothing)
+            return [((batch, draws.of(nothing)), 0)]
         size = self.settings.micro_batch or count
-        return [
-            (
-                TileBatch(batch.tiles[start : start + size], batch.labels[start : start + size]),
-                min(size, count - start) / count,
-            )
-            for start in range(0, count, size)
-        ]
+        pieces = [slice(start, start + size) for start in range(0, count, size)]
+        parts = [TileBatch(batch.tiles[piece], batch.labels[piece], batch.places[piece]) for piece in pieces]
+        return [((part, draws.of(part.places)), len(part.labels)) for part in parts]
 
-    def loss(self, batch: TileBatch) -> Tensor:
+    def loss(self, batch: tuple[TileBatch, Draws]) -> Tensor:
         """The config's loss on augmented tiles."""
-        tiles = augment(batch.tiles.to(self.device), self.settings.augment)
+        part, draws = batch
+        tiles = augment(part.tiles.to(self.device), self.settings.augment, draws.to(self.device))
         smoothing = self.settings.label_smoothing
-        truth = batch.labels.to(self.device) * (1 - smoothing) + smoothing / 2
+        truth = part.labels.to(self.device) * (1 - smoothing) + smoothing / 2
         return competition_loss(self.network(tiles).logits, truth, self.balance)
 
     def validate(self) -> dict[str, Any]:
-        """Loss and AUC per label on the validation slices, as they are."""
+        """Loss and AUC per label on the validation slices, as they are; every process reads its share and learns the whole."""
         rows = list(range(len(self.validation)))
         chunks = [rows[start : start + _VALIDATION_BATCH] for start in range(0, len(rows), _VALIDATION_BATCH)]
-        logits, truth = [], []
-        for batch in self.validation.batches(chunks):
-            if not len(batch.labels):
-                continue
-            logits.append(self.network(batch.tiles.to(self.device)).logits.float().cpu())
-            truth.append(batch.labels)
-        return validation_metrics(torch.cat(logits), torch.cat(truth))
+        found = []
+        for batch in self.validation.batches(chunks[ranks.rank() :: ranks.world()]):
+            if len(batch.labels):
+                logits = self.network(batch.tiles.to(self.device)).logits.float().cpu()
+                found.append((logits.numpy(), batch.labels.numpy()))
+        both = [pair for part in ranks.gathered(found) for pair in part]
+        if not both:
+            raise DatasetError("no validation slice can be read")
+        logits, truth = (torch.from_numpy(np.concatenate(column)) for column in zip(*both, strict=True))
+        return validation_metrics(logits, truth)
 
 
 def train_cnn(
@@ -106,6 +112,7 @@ def train_cnn(
     settings = config.train_cnn
     torch.manual_seed(seed_for(config.seed))
     network = SliceNet(config.cnn.backbone, config.preprocess)
+    network.frozen_statistics = settings.freeze_batch_norm
     load_pretrained(network.backbone, config.cnn.backbone, config.cnn.weights)
     train_splits = ["stage_one"] if config.train_lstm.patients == "reserved" else ["stage_one", "stage_two"]
     train, validation = (
@@ -116,13 +123,17 @@ def train_cnn(
     balance = class_balance(train.labels, settings.balance_beta).to(device) if balanced else None
     task = SliceTask(network, train, validation, settings, config.seed, device, balance)
     fabric = make_fabric(device, resolve_precision(settings.precision, device))
+    if ranks.world() > 1 and device.startswith("cuda"):
+        task.network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     fit = Fit(task, _fit_settings(config, table), fabric, folder)
     if settings.keep_tiles_in_memory and not fit.finished():
         for source in (train, validation):
             source.keep_in_memory()
     result = fit.run(on_progress)
-    with replacing(folder / WEIGHTS_FILE) as temporary:
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, temporary)
+    if ranks.rank() == 0:
+        with replacing(folder / WEIGHTS_FILE) as temporary:
+            save_file({key: value.contiguous() for key, value in fit.network.state_dict().items()}, temporary)
+    ranks.wait()
     return result
 
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 import torch
 
+from ich_seq.training import ranks
+
 Precision = Literal["auto", "fp32", "bf16"]
 _LARGEST_SEED = 2**63 - 1
 
@@ -12,11 +14,14 @@ _LARGEST_SEED = 2**63 - 1
 def resolve_device(name: str = "auto") -> str:
     """`cuda` where torch sees a GPU, else `cpu`; a name other than `auto` is passed on.
 
+    Under torchrun each process has a GPU of its own.
+
     Raises:
         ValueError: a GPU is asked for and torch sees none.
     """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name in ("auto", "cuda"):
+        kind = "cuda" if torch.cuda.is_available() or name == "cuda" else "cpu"
+        name = f"cuda:{ranks.local_rank()}" if kind == "cuda" and ranks.world() > 1 else kind
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {name!r}: torch sees no GPU here; use --device cpu")
     if name.partition(":")[0] not in ("cpu", "cuda"):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ich_seq.errors import CheckpointError, ConfigError
 from ich_seq.files import make_folder, remove_leftovers
+from ich_seq.training import ranks
 from ich_seq.training.average import WeightAverage
 from ich_seq.training.checkpoint import load_checkpoint, save_checkpoint
 from ich_seq.training.compute import seed_for
@@ -31,15 +33,18 @@ class Task(Protocol):
         ...
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Any]:
-        """The batches of `epoch` from `first_step` on, one a step, None for a step of which nothing could be read; always the same."""
+        """The batches of `epoch` from `first_step` on, one a step; always the same."""
         ...
 
-    def parts(self, batch: Any) -> list[tuple[Any, float]]:
-        """The batch in the parts that go through the network one after another, each with its share of the batch's loss."""
+    def parts(self, batch: Any) -> list[tuple[Any, int]]:
+        """The batch in the parts that go through the network one after another, each with the number of its items.
+
+        Under torchrun a batch is this process's share of a step; one without any item still has a part, which counts nothing.
+        """
         ...
 
     def loss(self, batch: Any) -> Tensor:
-        """The loss of one part of a batch, a scalar."""
+        """The loss of one part of a batch, a scalar: a mean over its items."""
         ...
 
     def validate(self) -> dict[str, Any]:
@@ -122,6 +127,7 @@ class Fit:
         self._resume()
         while not self.state.finished:
             self._epoch(on_progress)
+        ranks.wait()
         best = load_checkpoint(self.folder / "best.pt", self.settings.fingerprint)
         if best is None:
             raise CheckpointError(
@@ -132,34 +138,37 @@ class Fit:
         return FitResult(state.best_epoch, state.best_loss, state.stopped_early, self.log.records())
 
     def _resume(self) -> None:
-        remove_leftovers(self.folder)
-        saved = load_checkpoint(self.folder / "last.pt", self.settings.fingerprint)
+        with ranks.first_alone():
+            if ranks.rank() == 0:
+                remove_leftovers(self.folder)
+            saved = load_checkpoint(self.folder / "last.pt", self.settings.fingerprint)
+            if ranks.rank() == 0:
+                self.log.keep_epochs_before(saved["epoch"] if saved else 0)
         if saved is None:
-            self.log.path.unlink(missing_ok=True)
             return
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.average.load(saved["average"])
         for name in _SAVED:
             setattr(self.state, name, saved[name])
-        self.log.keep_epochs_before(self.state.epoch)
 
     def _save(self, name: str, *, with_optimizer: bool) -> None:
+        self.state.saved_at = time.monotonic()
+        if ranks.rank() > 0:
+            return
         state: dict[str, Any] = {key: getattr(self.state, key) for key in _SAVED}
         state |= {"fingerprint": self.settings.fingerprint, "network": self.network.state_dict()}
         if with_optimizer:
             state["optimizer"] = self.optimizer.state_dict()
             state["average"] = self.average.state()
         save_checkpoint(self.folder / name, state)
-        self.state.saved_at = time.monotonic()
 
     def _epoch(self, on_progress: Callable[[Progress], None]) -> None:
         state, steps = self.state, self.task.steps_per_epoch()
         self.network.train()
         started = time.monotonic() - (state.train_seconds if state.step else 0.0)  # a resumed epoch counts what it had
         for batch in self.task.batches(state.epoch, state.step):
-            if batch is not None:
-                state.loss_sum += self._step(batch)
+            state.loss_sum += self._step(batch)
             state.step += 1
             on_progress(Progress(state.epoch, state.step, steps, state.loss_sum / state.step))
             if time.monotonic() - state.saved_at > self.settings.checkpoint_every_s and state.step < steps:
@@ -176,21 +185,35 @@ class Fit:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
         self.optimizer.zero_grad()
-        total = 0.0
-        for part, share in self.task.parts(batch):
-            loss = self.task.loss(part) * share
-            self.fabric.backward(loss)
-            total += float(loss.detach())
+        total = self._backward(self.task.parts(batch))
+        if total is None:
+            return 0.0
         if settings.clip_norm > 0:
             self.fabric.clip_gradients(self.network, self.optimizer, max_norm=settings.clip_norm)
         self.optimizer.step()
         self.average.update(self.network.module)
         return _finite(total, "training", state)
 
+    def _backward(self, parts: list[tuple[Any, int]]) -> float | None:
+        """Gradients of the mean loss over the items of all parts of all processes, and that loss; None where there is no item."""
+        items = ranks.total(sum(count for _, count in parts))
+        if not items:
+            return None
+        loss_sum = 0.0
+        for place, (part, count) in enumerate(parts, start=1):
+            later = ranks.world() > 1 and place < len(parts)  # the processes meet once a step, not for every part
+            with self.fabric.no_backward_sync(self.network, enabled=True) if later else nullcontext():
+                # The processes' gradients are averaged, and so are their losses: each is its share of the sum, times their number.
+                loss = self.task.loss(part) * (count / items)
+                self.fabric.backward(loss * ranks.world())
+                loss_sum += float(loss.detach())
+        return ranks.total(loss_sum)
+
     def _validate(self) -> dict[str, Any]:
         """The validation's metrics; an epoch better than all before is saved."""
         state = self.state
         self.network.eval()
+        ranks.take_from_first(list(self.network.buffers()))
         with self.average.in_place_of(self.network):
             with torch.inference_mode():
                 metrics = self.task.validate()
@@ -207,14 +230,9 @@ class Fit:
         metrics = self._validate()
         train_loss = state.loss_sum / steps
         on_progress(Progress(state.epoch, steps, steps, train_loss, metrics))
-        self.log.append(
-            {
-                "epoch": state.epoch,
-                "train_loss": train_loss,
-                "validation": metrics,
-                "train_seconds": state.train_seconds,
-            }
-        )
+        record = {"epoch": state.epoch, "train_loss": train_loss, "validation": metrics}
+        if ranks.rank() == 0:
+            self.log.append(record | {"train_seconds": state.train_seconds})
         state.stopped_early = state.epoch - state.fell_epoch >= settings.patience
         state.finished = state.stopped_early or state.epoch + 1 >= settings.epochs
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0

@@ -15,6 +15,7 @@ from ich_seq import __version__
 from ich_seq.config import Config
 from ich_seq.errors import UsageError
 from ich_seq.files import make_folder, write_json
+from ich_seq.training import ranks
 
 _VERSIONED = ("torch", "torchvision", "numpy", "pydicom", "scikit-learn", "h5py", "safetensors")
 
@@ -79,9 +80,13 @@ class Run:
     def note(self, step: str, facts: dict[str, Any]) -> None:
         """Adds what one step did (device, seconds, digests) to `run.json`, with versions and time.
 
+        Of several processes the first does.
+
         Raises:
             OutputError: the run folder cannot be written.
         """
+        if ranks.rank() > 0:
+            return
         record = self.record()
         record |= {"ichseq": __version__, "seed": self.config.seed, "machine": machine()}
         record.setdefault("steps", {})[step] = {"finished": datetime.now(UTC).isoformat(timespec="seconds")} | facts

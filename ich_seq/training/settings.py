@@ -2,12 +2,16 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal
+from inspect import signature
+from typing import Any, Literal
 
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from ich_seq.config import TrainCnnConfig, TrainLstmConfig
+from ich_seq.training import ranks
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,20 @@ def learning_rate_factor(progress: float, settings: FitSettings) -> float:
 
 
 def make_fabric(device: str, precision: Literal["fp32", "bf16"]) -> Fabric:
-    """Lightning Fabric for one device, with master weights in fp32 and, for bf16, autocast around the forward pass."""
+    """Lightning Fabric with master weights in fp32 and, for bf16, autocast around the forward pass.
+
+    One device, or, under torchrun, one a process: gradients are then averaged over all (DDP).
+    """
     kind, _, number = device.partition(":")
-    index = int(number or 0)
-    plugin = MixedPrecision("bf16-mixed", kind) if precision == "bf16" else None
-    return Fabric(accelerator=kind, devices=[index] if kind == "cuda" else 1, plugins=[plugin] if plugin else None)
+    plugins: list[Any] | None = [MixedPrecision("bf16-mixed", kind)] if precision == "bf16" else None
+    if ranks.world() == 1:
+        return Fabric(accelerator=kind, devices=[int(number or 0)] if kind == "cuda" else 1, plugins=plugins)
+    ranks.join()
+    # Buffers are taken from the first process before each validation: sent in every step, they would be waited for there.
+    newer = "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
+    unsent: dict[str, Any] = {"forward_sync_buffers" if newer else "broadcast_buffers": False}
+    strategy = DDPStrategy(gradient_as_bucket_view=True, **unsent)
+    here = ranks.world() // ranks.machines()
+    fabric = Fabric(accelerator=kind, devices=here, num_nodes=ranks.machines(), strategy=strategy, plugins=plugins)
+    fabric.launch()
+    return fabric
