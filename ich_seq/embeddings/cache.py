@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ich_seq.embeddings.part import SeriesFeatures, part_name, read_part
+from ich_seq.embeddings.part import SeriesFeatures, part_name, read_part, series_uid_of_part
 from ich_seq.errors import CacheError, StaleCacheError
 from ich_seq.files import make_folder, sha256_of, write_json
 
@@ -50,13 +50,22 @@ class EmbeddingCache:
     folder: Path
     index: Index
 
-    def series(self) -> Iterator[SeriesFeatures]:
-        """Each series in the order of the index, one at a time; memory does not grow with the cache.
+    def series_uid(self, place: int) -> str:
+        """SeriesInstanceUID of the part at this place in the index, at a fifth of what reading it costs.
+
+        Raises:
+            CacheError: the part is absent, damaged or of another identity.
+        """
+        return series_uid_of_part(self.folder / "parts", self.index.parts[place].identity)
+
+    def series(self, places: Sequence[int] | None = None) -> Iterator[SeriesFeatures]:
+        """Each series in the order of the index, or those at `places` in it, one at a time; memory does not grow with the cache.
 
         Raises:
             CacheError: a part is absent, damaged or not the one that was indexed.
         """
-        for entry in self.index.parts:
+        entries = self.index.parts if places is None else [self.index.parts[place] for place in places]
+        for entry in entries:
             path = self.folder / "parts" / part_name(entry.identity)
             if not path.is_file() or path.is_symlink() or sha256_of(path) != entry.sha256:
                 raise CacheError(

@@ -125,14 +125,15 @@ def fit_pca(
         DatasetError: the cache holds fewer training slices than components + 1.
         CacheError: a part is damaged.
     """
-    order = np.random.default_rng(seed).permutation(len(cache.index.parts))
-    wanted, taken = set(), 0
-    uids = [features.series_instance_uid for features in cache.series()]
-    for position in order:
-        if uids[position] in training_series and taken < slices:
-            wanted.add(uids[position])
-            taken += cache.index.parts[position].rows
-    covariance = _covariance(cache, wanted)
+    order = np.random.default_rng(seed).permutation(len(cache.index.parts)).tolist()
+    wanted, taken = [], 0
+    for place in order:
+        if taken >= slices:
+            break
+        if cache.series_uid(place) in training_series:
+            wanted.append(place)
+            taken += cache.index.parts[place].rows
+    covariance = _covariance(cache, sorted(wanted))
     try:
         pca = covariance.pca(min(components, cache.index.embedding_width))
     except ValueError as error:
@@ -145,12 +146,11 @@ def fit_pca(
     return pca, float(pca.explained_variance.sum() / total_variance)
 
 
-def _covariance(cache: EmbeddingCache, wanted: set[str]) -> StreamingCovariance:
-    """Of the wanted series, in blocks: each update costs as much as some hundred rows."""
+def _covariance(cache: EmbeddingCache, wanted: list[int]) -> StreamingCovariance:
+    """Of the series at these places, in blocks: each update costs as much as some hundred rows."""
     covariance, block = StreamingCovariance(cache.index.embedding_width), []
-    for features in cache.series():
-        if features.series_instance_uid in wanted:
-            block.append(features.embedding)
+    for features in cache.series(wanted):
+        block.append(features.embedding)
         if sum(map(len, block)) >= _PCA_BLOCK:
             covariance.add(np.concatenate(block))
             block = []

@@ -1,6 +1,8 @@
 """One series' embeddings in one HDF5 file: complete or absent, and distrusted when read."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,10 +73,27 @@ def read_part(folder: Path, identity: str) -> SeriesFeatures:
     Raises:
         CacheError: absent, damaged, of another identity, with links or external storage, of wrong shape, or not finite.
     """
-    path = folder / part_name(identity)
+    with _opened(folder / part_name(identity), identity) as file:
+        return _read(file)
+
+
+def series_uid_of_part(folder: Path, identity: str) -> str:
+    """Which series the part with this identity is of; nothing else of it is looked at.
+
+    Raises:
+        CacheError: absent, damaged, or of another identity.
+    """
+    with _opened(folder / part_name(identity), identity) as file:
+        return str(file.attrs["series_instance_uid"])
+
+
+@contextmanager
+def _opened(path: Path, identity: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
-            return _read(file, identity)
+            if file.attrs["identity"] != identity:
+                raise ValueError("its identity is not its name")
+            yield file
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CacheError(
             f"{path.name}: this part of the embedding cache cannot be used ({error}); remove the file and run "
@@ -83,9 +102,7 @@ def read_part(folder: Path, identity: str) -> SeriesFeatures:
         ) from error
 
 
-def _read(file: h5py.File, identity: str) -> SeriesFeatures:
-    if file.attrs["identity"] != identity:
-        raise ValueError("its identity is not its name")
+def _read(file: h5py.File) -> SeriesFeatures:
     arrays = {name: _own_dataset(file, name) for name in ("embedding", "logits", "position_mm", "sop_instance_uid")}
     slices = len(arrays["logits"])
     width = arrays["embedding"].shape[-1]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ich_seq.embeddings.cache import open_cache, write_index
+from ich_seq.embeddings.extract import fit_pca
 from ich_seq.embeddings.part import SeriesFeatures, part_name, read_part, write_part
 from ich_seq.errors import CacheError, OutputError, StaleCacheError
 
@@ -47,6 +48,32 @@ def test_what_is_written_is_read_back_bit_for_bit(cache_folder: Path) -> None:
         assert found.sop_instance_uids == wanted.sop_instance_uids
         for name in ("embedding", "logits", "position_mm"):
             np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+
+
+def test_series_at_places_are_those_of_the_index_in_the_order_asked_for(cache_folder: Path) -> None:
+    cache = open_cache(cache_folder)
+    assert [cache.series_uid(place) for place in range(3)] == ["1.2.0", "1.2.1", "1.2.2"]
+    assert [found.series_instance_uid for found in cache.series([2, 0])] == ["1.2.2", "1.2.0"]
+
+
+def test_the_pca_reads_training_series_only_and_no_more_than_it_needs(cache_folder: Path) -> None:
+    """Series 1 is held out and damaged; of 0 and 2, which train, both are needed for 5 slices or more."""
+    damaged = cache_folder / "parts" / part_name(identity(1))
+    damaged.write_bytes(damaged.read_bytes()[:-2] + b"??")
+    pca, kept = fit_pca(open_cache(cache_folder), {"1.2.0", "1.2.2"}, components=3, slices=7, seed=0)
+    rows = np.concatenate([features(4, 0).embedding, features(6, 2).embedding]).astype(np.float64)
+    np.testing.assert_allclose(pca.mean, rows.mean(axis=0), rtol=1e-6)  # float32 of a float64 mean
+    variances = np.linalg.eigvalsh(np.cov(rows.T))[::-1]
+    np.testing.assert_allclose(pca.explained_variance, variances[:3], rtol=1e-5)
+    assert kept == pytest.approx(variances[:3].sum() / variances.sum(), rel=1e-5)
+
+
+def test_the_pca_of_few_slices_stops_at_the_series_that_makes_them_enough(cache_folder: Path) -> None:
+    first = int(np.random.default_rng(4).permutation(3)[0])
+    pca, _ = fit_pca(open_cache(cache_folder), {"1.2.0", "1.2.1", "1.2.2"}, components=2, slices=4, seed=4)
+    np.testing.assert_allclose(
+        pca.mean, features(4 + first, first).embedding.astype(np.float64).mean(axis=0), rtol=1e-6
+    )
 
 
 def test_a_cache_of_other_weights_is_refused_with_the_reason(cache_folder: Path) -> None:
