@@ -43,16 +43,17 @@ def label_scans(series: Iterator[ReducedSeries], table: pd.DataFrame) -> dict[st
     Raises:
         DatasetError: a slice of the cache has no row in the table.
     """
-    keys = pd.MultiIndex.from_frame(table[["series_instance_uid", "sop_instance_uid"]])
-    labels = pd.DataFrame(table[list(LABEL_NAMES)].to_numpy(np.float32), index=keys)
-    listed = set(table["series_instance_uid"])
+    labels = table[list(LABEL_NAMES)].to_numpy(np.float32)
+    uids = table["sop_instance_uid"].to_numpy(object)
+    rows_of = table.groupby("series_instance_uid").indices
     scans = {}
     for features in series:
-        if features.series_instance_uid not in listed:
+        if features.series_instance_uid not in rows_of:
             continue
-        wanted = [(features.series_instance_uid, uid) for uid in features.sop_instance_uids]
-        found = labels.reindex(wanted).to_numpy(np.float32)
-        if np.isnan(found).any():
+        rows = rows_of[features.series_instance_uid]
+        row_of = dict(zip(uids[rows], rows, strict=True))
+        found = [row_of.get(uid, -1) for uid in features.sop_instance_uids]
+        if -1 in found:
             raise DatasetError(
                 f"series {features.series_instance_uid}: the embedding cache holds slices that the table does not list; "
                 "run `ichseq extract-features` with this table"
@@ -62,7 +63,7 @@ def label_scans(series: Iterator[ReducedSeries], table: pd.DataFrame) -> dict[st
             features.sop_instance_uids,
             torch.from_numpy(features.reduced),
             torch.sigmoid(torch.from_numpy(features.logits)),
-            torch.tensor(found),
+            torch.from_numpy(labels[found]),
         )
     return scans
 
