@@ -10,6 +10,7 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.label_files import check_any, read_label_csv, refused
 
 _ABSENT = 255
+_BLOCK_ROWS = 250_000
 
 
 def read_labels(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -25,14 +26,12 @@ def read_labels(path: Path) -> tuple[pd.DataFrame, list[str]]:
     rows = read_label_csv(path)
     if list(rows.columns) != ["ID", "Label"]:
         raise DatasetError(f"{path}: the first line must be `ID,Label`, not `{','.join(rows.columns)}`", path=path)
-    parts = rows["ID"].str.rpartition("_")
-    label = pd.Index(LABEL_NAMES).get_indexer(pd.Index(parts[2]))
-    bad = (label < 0) | ~rows["Label"].isin(["0", "1"]).to_numpy() | (parts[0] == "").to_numpy()
+    image, found, label = _divided(rows["ID"])
+    bad = (label < 0) | ~rows["Label"].isin(["0", "1"]).to_numpy() | (found == "")[image]
     if bad.any():
         lines = rows["ID"][bad] + "," + rows["Label"][bad]
         raise refused(path, "E-LABEL-INCOMPLETE", "rows with an unknown label or a value other than 0 and 1", lines)
     value = (rows["Label"] == "1").to_numpy(np.uint8)
-    image, found = pd.factorize(parts[0])
     names = pd.Index(found, name="image")
     truth = np.full((len(names), len(LABEL_NAMES)), _ABSENT, np.uint8)
     truth[image, label] = value
@@ -41,6 +40,23 @@ def read_labels(path: Path) -> tuple[pd.DataFrame, list[str]]:
     if (missing := (truth == _ABSENT).any(axis=1)).any():
         raise refused(path, "E-LABEL-INCOMPLETE", "images without a row for each of the six labels", names[missing])
     check_any(path, truth, found)
-    repeats = int(rows.duplicated("ID").sum())
+    repeats = len(rows) - truth.size
     notes = [f"{path.name}: {repeats} rows repeat an earlier one; each counted once"] if repeats else []
     return pd.DataFrame(truth, index=names, columns=list(LABEL_NAMES)), notes
+
+
+def _divided(ids: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each ID's image as a number, the images' names in order of appearance, and each ID's label (-1: unknown).
+
+    In blocks: cut in three, 4.5 million IDs take a gigabyte.
+    """
+    images, names, labels, before = [], [np.empty(0, object)], [np.empty(0, np.intp)], 0
+    for start in range(0, len(ids), _BLOCK_ROWS):
+        parts = ids.iloc[start : start + _BLOCK_ROWS].str.rpartition("_")
+        number, found = pd.factorize(parts[0].to_numpy(object))
+        images.append(before + number)
+        names.append(found)
+        labels.append(pd.Index(LABEL_NAMES).get_indexer(pd.Index(parts[2])))
+        before += len(found)
+    same, found = pd.factorize(np.concatenate(names))
+    return same[np.concatenate(images)] if images else same, found, np.concatenate(labels)
