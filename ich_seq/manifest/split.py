@@ -65,7 +65,8 @@ def _split_first_series(table: pd.DataFrame, count: int) -> pd.Series:
 
 def split_digest(table: pd.DataFrame) -> str:
     """SHA-256 (64 hex digits) of who is where: the sorted lines `series<tab>split`; equal for equal splits of equal data."""
-    pairs = sorted(set(zip(table["series_instance_uid"], table["split"], strict=True)))
+    distinct = table[["series_instance_uid", "split"]].drop_duplicates()
+    pairs = sorted(zip(distinct["series_instance_uid"], distinct["split"], strict=True))
     return hashlib.sha256("".join(f"{name}\t{split}\n" for name, split in pairs).encode()).hexdigest()
 
 
@@ -76,7 +77,7 @@ def check_no_leak(table: pd.DataFrame) -> None:
         DatasetError: one is in two; `code` is E-LEAK, and the message counts them and names the first ten.
     """
     for column, what in (("patient_id", "patients"), ("series_instance_uid", "series")):
-        names = pd.Series([name for name, _ in set(zip(table[column], table["split"], strict=True))], dtype="str")
+        names = table[[column, "split"]].drop_duplicates()[column]
         leaking = sorted(set(names[names.duplicated()]))
         if leaking:
             shown = ", ".join(leaking[:10]) + (", ..." if len(leaking) > 10 else "")
