@@ -36,6 +36,12 @@ def kill_after(seconds: float, *arguments: str) -> bool:
     return False
 
 
+def together(processes: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command in so many processes; `--` keeps torchrun from taking `--run` for an option of its own."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.run([*torchrun, "-m", "--", "ich_seq", *words], capture_output=True, text=True, check=False)
+
+
 def digests(folder: Path, pattern: str) -> dict[str, str]:
     """SHA-256 of each file that matches, by its path inside `folder`."""
     return {

@@ -13,6 +13,8 @@ from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
 
 if TYPE_CHECKING:
+    from ich_seq.embeddings.cluster import Cluster
+    from ich_seq.embeddings.extract import ExtractionReport
     from ich_seq.embeddings.stage import FeaturesReport
     from ich_seq.evaluation.evaluate import Evaluation
     from ich_seq.training.loop import FitResult
@@ -32,13 +34,20 @@ def run_train_cnn(context: StepContext, *, quiet: bool) -> "FitResult":
     return result
 
 
-def run_extract_features(context: StepContext, *, quiet: bool) -> "FeaturesReport":
-    """The embedding cache and the PCA of the run."""
-    from ich_seq.embeddings.stage import extract_features
+def run_extract_features(
+    context: StepContext, *, quiet: bool, cluster: "Cluster | None" = None
+) -> "FeaturesReport | None":
+    """The embedding cache and the PCA of the run; None from all but the first of several processes."""
+    from ich_seq.embeddings.stage import extract_features, extract_features_on
 
-    run, started = context.run, time.monotonic()
+    run, table, root, started = context.run, context.table, context.root, time.monotonic()
     with counting("embeddings", "series", quiet=quiet) as on_series:
-        report = extract_features(run, context.table, context.root, context.device, on_series)
+        if cluster is None:
+            report = extract_features(run, table, root, context.device, on_series)
+        else:
+            report = extract_features_on(cluster, run, table, root, on_series)
+    if report is None:
+        return None
     facts = {
         "device": context.device,
         "threads": context.threads,
@@ -50,6 +59,15 @@ def run_extract_features(context: StepContext, *, quiet: bool) -> "FeaturesRepor
     }
     run.note("extract-features", facts)
     return report
+
+
+def run_extract_share(context: StepContext, index: int, of: int, *, quiet: bool) -> "ExtractionReport":
+    """The embeddings of every `of`-th series, beginning with number `index` from 0; the cache is not finished."""
+    from ich_seq.embeddings.extract import Share
+    from ich_seq.embeddings.stage import extract_share
+
+    with counting(f"embeddings, shard {index + 1} of {of}", "series", quiet=quiet) as on_series:
+        return extract_share(context.run, context.table, context.root, context.device, on_series, Share(index, of))
 
 
 def run_train_lstm(context: StepContext, *, quiet: bool) -> "FitResult":

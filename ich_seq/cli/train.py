@@ -1,12 +1,30 @@
 """`ichseq train-cnn`, `extract-features` and `train-lstm`: the three steps from a table of slices to a model."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ich_seq.cli import options
 from ich_seq.cli.steps import begin_run, continue_run
+from ich_seq.errors import UsageError
+from ich_seq.training import ranks
+
+
+def _shard(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`2/3` as (2, 3)."""
+    if value is None:
+        return None
+    index, _, of = value.partition("/")
+    if not (index.isdecimal() and of.isdecimal() and 1 <= int(index) <= int(of)):
+        raise click.BadParameter("give I/N with I from 1 to N, such as 2/3")
+    return int(index), int(of)
+
+
+def _pem(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(name, type=click.Path(exists=True, dir_okay=False, path_type=Path), help=text)
 
 
 @click.command("train-cnn")
@@ -34,19 +52,59 @@ def train_cnn(
 
 @click.command("extract-features")
 @options.run
+@click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Do only every N-th series, beginning with the I-th, 1/N to N/N; without it the command then makes the whole of all.",
+)
+@click.option("--dask", metavar="ADDRESS", help="Let the workers of a Dask cluster compute: its scheduler's address.")
+@_pem("--tls-ca", "Mutual TLS with the cluster: certificate of the authority (PEM).")
+@_pem("--tls-cert", "Mutual TLS: own certificate.")
+@_pem("--tls-key", "Mutual TLS: own key.")
 @options.device
 @options.jobs
 @options.quiet
-def extract_features(run_folder: Path, device: str, jobs: int, quiet: bool) -> None:
+def extract_features(
+    run_folder: Path,
+    shard: tuple[int, int] | None,
+    dask: str | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    device: str,
+    jobs: int,
+    quiet: bool,
+) -> None:
     """Run stage one over every series of the run, keep the embeddings, fit the PCA on training patients.
 
-    Interrupted, it continues where it was when the same command is run again.
+    Interrupted, it continues where it was when the same command is run again. On several machines that see the same folders: torchrun,
+    --shard on each, or --dask, whose workers must see the run's folder and the images under the same paths.
     """
+    if shard and (dask or ranks.world() > 1):
+        raise UsageError("--shard, --dask and torchrun each divide the series; choose one")
+    if dask is None and (tls_ca or tls_cert or tls_key):
+        raise UsageError("--tls-ca, --tls-cert and --tls-key go with --dask")
     context = continue_run(run_folder, device, jobs)
-    from ich_seq.cli.stages import run_extract_features
+    from ich_seq.cli.stages import run_extract_features, run_extract_share
 
     started = time.monotonic()
-    report = run_extract_features(context, quiet=quiet)
+    if shard:
+        done = run_extract_share(context, shard[0] - 1, shard[1], quiet=quiet)
+        _say(
+            quiet,
+            f"Shard {shard[0]} of {shard[1]} is done: {done.computed} series computed, {done.already_there} there already "
+            f"({_minutes(started)}). When all are: ichseq extract-features --run {run_folder}",
+        )
+        return
+    cluster = None
+    if dask is not None:
+        from ich_seq.embeddings.cluster import Cluster
+
+        cluster = Cluster(dask, tls_ca, tls_cert, tls_key, context.threads)
+    report = run_extract_features(context, quiet=quiet, cluster=cluster)
+    if report is None:
+        return
     extraction = report.extraction
     _say(
         quiet,

@@ -4,28 +4,50 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from ich_seq.embeddings.cache import EmbeddingCache, open_cache, write_index
+from ich_seq.embeddings.ledger import Done, Ledger, read_done, source_of
 from ich_seq.embeddings.part import SeriesFeatures, part_name, write_part
-from ich_seq.embeddings.pca import Pca, StreamingCovariance
 from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError, StaleCacheError
-from ich_seq.files import make_folder, remove_leftovers, replacing, write_text
+from ich_seq.files import make_folder, write_text
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_stored_slice
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.read import read_slices
 
-PCA_FILE = "pca.safetensors"
 EXTRACTOR_FILE = "extractor.txt"
 _READ_AHEAD = 2
-_PCA_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Share:
+    """Every `of`-th series of a table, beginning with number `index` from 0: what one of several extractions does."""
+
+    index: int = 0
+    of: int = 1
+
+
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """What computes embeddings, and the cache's folder that takes them."""
+
+    network: SliceNet
+    folder: Path
+    batch_size: int
+
+    @cached_property
+    def identity(self) -> str:
+        """As `extractor_identity` of the network."""
+        return extractor_identity(self.network)
 
 
 @dataclass(frozen=True)
@@ -55,43 +77,92 @@ def extractor_identity(network: SliceNet) -> str:
     return digest.hexdigest()
 
 
+def series_of(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each series, feet to head, in order of SeriesInstanceUID."""
+    ordered = table.sort_values(["series_instance_uid", "position_mm", "sop_instance_uid"], kind="stable")
+    return [rows for _, rows in ordered.groupby("series_instance_uid", sort=True)]
+
+
 def extract(
-    network: SliceNet,
+    extractor: Extractor,
     table: pd.DataFrame,
     root: Path,
-    folder: Path,
-    batch_size: int,
     on_series: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[EmbeddingCache, ExtractionReport]:
-    """Every series of the table in the cache in `folder`; parts that are there already are kept.
+    share: Share = WHOLE,
+) -> ExtractionReport:
+    """The parts of a share of the table's series; what is noted as done is not even read again.
 
-    A slice that cannot be read is left out and reported; its neighbours stay.
+    A slice that cannot be read is left out and reported; its neighbours stay. `finish` then makes the parts one cache.
 
     Raises:
         StaleCacheError: the folder holds parts made by other weights or preprocessing.
         DatasetError: more than 1 % of the slices cannot be read.
         OutputError: a part cannot be written; those before it stay.
     """
-    extractor = extractor_identity(network)
-    claim_folder(folder, extractor)
-    device = str(next(network.parameters()).device)
-    groups = [rows for _, rows in table.groupby("series_instance_uid", sort=True)]
-    identities: list[str] = []
-    computed, unreadable = 0, []
-    for done, series in enumerate(_read_ahead(groups, root), start=1):
-        unreadable += series.unreadable
-        if len(unreadable) > max(1, 0.01 * len(table)):
-            raise DatasetError(f"{len(unreadable)} of {len(table)} slices cannot be read; the first: {unreadable[0]}")
-        if series.slices_hu:
-            identity = _identity(extractor, series)
-            identities.append(identity)
-            if not (folder / "parts" / part_name(identity)).exists():
-                logits, embedding = read_slices(network, series.slices_hu, batch_size, device)
-                write_part(folder / "parts", identity, _features(series, logits, embedding))
-                computed += 1
-        on_series(done, len(groups))
-    cache = write_index(folder, extractor, identities)
-    return cache, ExtractionReport(len(identities) - computed, computed, unreadable)
+    folder = extractor.folder
+    claim_folder(folder, extractor.identity)
+    groups = series_of(table)[share.index :: share.of]
+    sources = [source_of(extractor.identity, rows, root) for rows in groups]
+    known, ledger = read_done(folder), Ledger(folder, f"{share.index}-of-{share.of}")
+    todo = [place for place, source in enumerate(sources) if source not in known]
+    unreadable = [reason for source in sources if source in known for reason in known[source].unreadable]
+    there, computed = len(groups) - len(todo), 0
+    for place, series in zip(todo, _read_ahead([groups[place] for place in todo], root), strict=True):
+        found, new = store_series(extractor, series)
+        ledger.add(sources[place], found)
+        unreadable += found.unreadable
+        refuse_many(unreadable, sum(map(len, groups)))
+        there, computed = there + (0 if new else 1), computed + (1 if new else 0)
+        on_series(there + computed, len(groups))
+    return ExtractionReport(there, computed, unreadable)
+
+
+def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, bool]:
+    """Writes the part of one series that was read, unless it is there; what to note of it, and whether it was computed now.
+
+    Raises:
+        OutputError: the part cannot be written.
+    """
+    if not series.slices_hu:
+        return Done("", tuple(series.unreadable)), False
+    identity = _identity(extractor.identity, series)
+    parts = extractor.folder / "parts"
+    new = not (parts / part_name(identity)).exists()
+    if new:
+        device = str(next(extractor.network.parameters()).device)
+        logits, embedding = read_slices(extractor.network, series.slices_hu, extractor.batch_size, device)
+        write_part(parts, identity, _features(series, logits, embedding))
+    return Done(identity, tuple(series.unreadable)), new
+
+
+def refuse_many(unreadable: list[str], slices: int) -> None:
+    """Nothing while at most 1 % of the slices cannot be read.
+
+    Raises:
+        DatasetError: more.
+    """
+    if len(unreadable) > max(1, 0.01 * slices):
+        raise DatasetError(f"{len(unreadable)} of {slices} slices cannot be read; the first: {unreadable[0]}")
+
+
+def finish(extractor: str, table: pd.DataFrame, root: Path, folder: Path) -> tuple[EmbeddingCache, list[str]]:
+    """Presents the parts of all series as one cache, whoever made them; and the reasons of the slices that could not be read.
+
+    Raises:
+        CacheError: series are not extracted yet.
+        DatasetError: more than 1 % of the slices cannot be read.
+    """
+    known = read_done(folder)
+    found = [known.get(source_of(extractor, rows, root)) for rows in series_of(table)]
+    if missing := sum(done is None for done in found):
+        raise CacheError(
+            f"{folder}: {missing} of {len(found)} series are not extracted yet; run the other shards, or "
+            "`ichseq extract-features` without --shard, which does the rest"
+        )
+    every = [done for done in found if done is not None]
+    unreadable = [reason for done in every for reason in done.unreadable]
+    refuse_many(unreadable, len(table))
+    return write_index(folder, extractor, [done.identity for done in every if done.identity]), unreadable
 
 
 def claim_folder(folder: Path, extractor: str) -> None:
@@ -102,8 +173,6 @@ def claim_folder(folder: Path, extractor: str) -> None:
         OutputError: it cannot be made.
     """
     make_folder(folder / "parts")
-    remove_leftovers(folder / "parts")
-    remove_leftovers(folder)
     owner = folder / EXTRACTOR_FILE
     if not owner.exists():
         write_text(owner, extractor + "\n")
@@ -112,64 +181,6 @@ def claim_folder(folder: Path, extractor: str) -> None:
             f"{folder}: begun by other weights or preprocessing (extractor {owner.read_text(encoding='utf-8')[:12]}, now "
             f"{extractor[:12]}); remove the folder and run `ichseq extract-features` again"
         )
-
-
-def fit_pca(
-    cache: EmbeddingCache, training_series: set[str], components: int, slices: int, seed: int
-) -> tuple[Pca, float]:
-    """PCA of about `slices` training slices, of whole series in a seeded random order, and its share of the variance.
-
-    The PCA is also kept beside the cache.
-
-    Raises:
-        DatasetError: the cache holds fewer training slices than components + 1.
-        CacheError: a part is damaged.
-    """
-    order = np.random.default_rng(seed).permutation(len(cache.index.parts)).tolist()
-    wanted, taken = [], 0
-    for place in order:
-        if taken >= slices:
-            break
-        if cache.series_uid(place) in training_series:
-            wanted.append(place)
-            taken += cache.index.parts[place].rows
-    covariance = _covariance(cache, sorted(wanted))
-    try:
-        pca = covariance.pca(min(components, cache.index.embedding_width))
-    except ValueError as error:
-        raise DatasetError(
-            f"PCA cannot be fitted: {error}; use more training scans or fewer `pca_components`"
-        ) from error
-    with replacing(cache.folder / PCA_FILE) as temporary:
-        save_file(vars(pca), temporary)
-    total_variance = float(np.trace(covariance.scatter)) / (covariance.count - 1)
-    return pca, float(pca.explained_variance.sum() / total_variance)
-
-
-def _covariance(cache: EmbeddingCache, wanted: list[int]) -> StreamingCovariance:
-    """Of the series at these places, in blocks: each update costs as much as some hundred rows."""
-    covariance, block = StreamingCovariance(cache.index.embedding_width), []
-    for features in cache.series(wanted):
-        block.append(features.embedding)
-        if sum(map(len, block)) >= _PCA_BLOCK:
-            covariance.add(np.concatenate(block))
-            block = []
-    if block:
-        covariance.add(np.concatenate(block))
-    return covariance
-
-
-def load_pca(cache: EmbeddingCache) -> Pca:
-    """The PCA that was fitted on this cache.
-
-    Raises:
-        CacheError: it is absent or damaged.
-    """
-    path = cache.folder / PCA_FILE
-    try:
-        return Pca(**load_file(path))
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise CacheError(f"{path}: no usable PCA ({error}); run `ichseq extract-features` again", path=path) from error
 
 
 def open_current_cache(folder: Path, network: SliceNet) -> EmbeddingCache:
@@ -204,27 +215,16 @@ def _identity(extractor: str, series: _LoadedSeries) -> str:
     return digest.hexdigest()
 
 
-def _read_ahead(groups: list[pd.DataFrame], root: Path) -> Iterator[_LoadedSeries]:
-    """The series one after another, the next being read while the one before is computed."""
-    with ThreadPoolExecutor(max_workers=_READ_AHEAD) as pool:
-        waiting = [pool.submit(_load, group, root) for group in groups[:_READ_AHEAD]]
-        for position in range(len(groups)):
-            series = waiting.pop(0).result()
-            if position + _READ_AHEAD < len(groups):
-                waiting.append(pool.submit(_load, groups[position + _READ_AHEAD], root))
-            yield series
-
-
-def _load(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
-    ordered = rows.sort_values(["position_mm", "sop_instance_uid"])
+def read_series(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
+    """One series from disk, in the order of its rows; slices that cannot be read are left out and named."""
     slices, kept, unreadable = [], [], []
-    for position, place in enumerate(slice_places(ordered, root)):
+    for position, place in enumerate(slice_places(rows, root)):
         try:
             slices.append(read_stored_slice(*place))
             kept.append(position)
         except PixelsUnreadableError as error:
             unreadable.append(error.message)
-    ordered = ordered.iloc[kept]
+    ordered = rows.iloc[kept]
     return _LoadedSeries(
         str(rows["series_instance_uid"].iloc[0]),
         tuple(ordered["sop_instance_uid"]),
@@ -232,3 +232,14 @@ def _load(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
         slices,
         unreadable,
     )
+
+
+def _read_ahead(groups: list[pd.DataFrame], root: Path) -> Iterator[_LoadedSeries]:
+    """The series one after another, the next being read while the one before is computed."""
+    with ThreadPoolExecutor(max_workers=_READ_AHEAD) as pool:
+        waiting = [pool.submit(read_series, group, root) for group in groups[:_READ_AHEAD]]
+        for position in range(len(groups)):
+            series = waiting.pop(0).result()
+            if position + _READ_AHEAD < len(groups):
+                waiting.append(pool.submit(read_series, groups[position + _READ_AHEAD], root))
+            yield series

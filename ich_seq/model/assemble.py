@@ -4,7 +4,8 @@ import json
 
 import pandas as pd
 
-from ich_seq.embeddings.extract import load_pca, open_current_cache
+from ich_seq.embeddings.extract import open_current_cache
+from ich_seq.embeddings.fit_pca import load_pca
 from ich_seq.embeddings.stage import TRAINING_SPLITS
 from ich_seq.files import sha256_of
 from ich_seq.model.bundle import BundleInfo, TrainedOn, write_bundle

@@ -28,7 +28,7 @@ def check_extract_features(small_run, moment: float, folder: Path) -> None:
     kill_after(moment * small_run.seconds["extract-features"], *command)
     run(*command)
     expected = digests(small_run.folder, "features/**/*.*")
-    assert len(expected) == 12 + 4  # a part a series; index, PCA, coordinates, extractor
+    assert len(expected) == 12 + 5  # a part a series; index, PCA, coordinates, extractor, ledger
     assert digests(folder, "features/**/*.*") == expected
 
 

@@ -2,20 +2,13 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from kills import command, digests
+from kills import command, digests, together
 
 pytestmark = pytest.mark.xdist_group("small_run")
 LOSS = 1e-5
-
-
-def together(processes: int, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command in so many processes; `--` keeps torchrun from taking `--run` for an option of its own."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return subprocess.run([*torchrun, "-m", "--", "ich_seq", *words], capture_output=True, text=True, check=False)
 
 
 def curve(run: Path) -> list[float]:

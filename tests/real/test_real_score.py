@@ -15,9 +15,9 @@ import ich_seq
 from ich_seq.cli import main
 from ich_seq.config import PreprocessConfig
 from ich_seq.dicom import read_study_files
-from ich_seq.embeddings.extract import read_slices
 from ich_seq.errors import IncompleteSeriesError
 from ich_seq.slices.network import SliceNet
+from ich_seq.slices.read import read_slices
 from ich_seq.study.result import Status, StudyResult
 from ich_seq.volume import Volume
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ich_seq.embeddings.cache import open_cache, write_index
-from ich_seq.embeddings.extract import fit_pca
+from ich_seq.embeddings.fit_pca import fit_pca
 from ich_seq.embeddings.part import SeriesFeatures, part_name, read_part, write_part
 from ich_seq.errors import CacheError, OutputError, StaleCacheError
 
