@@ -15,8 +15,8 @@
     ├── OutputError                      5  the output folder cannot be written, or the disk is full
     └── ModelError                       6  a model or a cache that cannot be used
         ├── BundleError                  6  a model bundle that is damaged or of the wrong kind
-        ├── CacheError                   6  an embedding cache that is damaged
-        │   └── StaleCacheError          6  an embedding cache made by other weights or preprocessing
+        ├── CacheError                   6  a cache of embeddings or tiles that is damaged
+        │   └── StaleCacheError          6  a cache made by other weights or other preprocessing
         ├── CheckpointError              6  a training checkpoint that does not fit this run
         └── WeightsError                 6  pretrained weights that are absent or do not fit
 
@@ -107,11 +107,11 @@ class BundleError(ModelError):
 
 
 class CacheError(ModelError):
-    """An embedding cache that is damaged."""
+    """A cache of embeddings or tiles that is damaged, or lacks what is asked of it."""
 
 
 class StaleCacheError(CacheError):
-    """An embedding cache made by other weights or other preprocessing."""
+    """A cache made by other weights or other preprocessing."""
 
 
 class CheckpointError(ModelError):

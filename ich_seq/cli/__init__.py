@@ -28,6 +28,7 @@ COMMANDS = {
     "phantom": ("phantom", "Write synthetic head CTs with bleeds of known place and volume, as DICOM."),
     "index": ("index", "Read a dataset's headers and labels into one table of slices, split by patient."),
     "explore": ("explore", "Draw a dataset's labels, geometry, HU and windows as one page."),
+    "cache-tiles": ("tiles", "Window every slice of a table once, so that training need not read the images."),
     "train-cnn": ("train", "Train stage one, the slice classifier."),
     "extract-features": ("train", "Run stage one over every series and keep embeddings and PCA."),
     "train-lstm": ("train", "Train stage two, the sequence network, and write the model."),

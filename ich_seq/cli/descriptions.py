@@ -101,6 +101,26 @@ def of_cache(folder: Path) -> Description:
     )
 
 
+def of_tiles(folder: Path) -> Description:
+    """A tile cache: what its tiles are, and how many parts there are.
+
+    Raises:
+        CacheError: its description is damaged.
+    """
+    from ich_seq.slices.tile_part import PARTS, part_paths, read_format
+
+    form, parts = read_format(folder), part_paths(folder / PARTS)
+    return Description(
+        "tiles",
+        f"a tile cache of {len(parts)} parts, each of whole series",
+        {
+            "tiles": str(form),
+            "size": f"{sum(path.stat().st_size for path in parts) / 1e9:.3g} GB",
+            "complete": "for which tables, `ichseq cache-tiles` says; run again, it adds only what is missing",
+        },
+    )
+
+
 def of_run(folder: Path) -> Description:
     """A run folder: which experiment, which steps are done, and whether its model is there.
 

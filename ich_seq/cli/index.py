@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Leave out the patients of this table; may be given again.",
 )
-@click.option("--jobs", type=click.IntRange(min=0), default=0, show_default="all cores", help="Processes that read.")
+@options.processes
 @options.quiet
 def index(
     dataset: str,

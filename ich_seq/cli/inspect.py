@@ -18,7 +18,8 @@ _WIDTH = 110
 @click.argument("path", type=click.Path(path_type=Path))
 @options.as_json
 def inspect(path: Path, as_json: bool) -> None:
-    """Say in plain words what PATH is: a model, a study, an embedding cache, a run, results, a table of slices, or a config.
+    """Say in plain words what PATH is: a model, a study, a cache of embeddings or tiles, a run, results, a table of slices, or
+    a config.
 
     A study may be a folder, a zip or a file; its series are listed, with the one that would be scored and why.
     """
@@ -63,6 +64,7 @@ def _folder_kinds(path: Path) -> Iterator[_Kind]:
     inside = {item.name for item in path.iterdir()}
     yield "model.json" in inside, descriptions.of_model, path
     yield "extractor.txt" in inside or {"index.json", "parts"} <= inside, descriptions.of_cache, path
+    yield "tiles.json" in inside, descriptions.of_tiles, path
     yield "config.json" in inside, descriptions.of_run, path
     yield "result.json" in inside, descriptions.of_result, path / "result.json"
     results = sorted(path.glob("*/result.json"))

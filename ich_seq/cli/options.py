@@ -32,6 +32,9 @@ device = click.option("--device", default="auto", show_default=True, help="auto,
 jobs = click.option(
     "--jobs", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to compute with."
 )
+processes = click.option(
+    "--jobs", type=click.IntRange(min=0), default=0, show_default="all cores", help="Processes that read."
+)
 
 
 def _quiet_or_not_first(_ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:

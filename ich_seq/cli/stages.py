@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ich_seq.cli.progress import counting, fitting
-from ich_seq.cli.steps import StepContext
+from ich_seq.cli.steps import StepContext, begin_tiles
 from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from ich_seq.training.loop import FitResult
 
 
-def run_train_cnn(context: StepContext, *, quiet: bool) -> "FitResult":
-    """Stage one to its end; what it did is noted in run.json."""
+def run_train_cnn(context: StepContext, *, quiet: bool, tiles: Path | None = None) -> "FitResult":
+    """Stage one to its end, from the images or from the tile cache in `tiles`; what it did is noted in run.json."""
     from ich_seq.slices.train import WEIGHTS_FILE, train_cnn
 
     run, started = context.run, time.monotonic()
     splits = ("stage_one",) if run.config.train_lstm.patients == "reserved" else ("stage_one", "stage_two")
+    origin = begin_tiles(context, tiles)
     slices = int(context.table["split"].isin(splits).sum())
     with fitting("stage one", slices, "slices", quiet=quiet) as on_progress:
-        result = train_cnn(run.config, context.table, context.root, run.stage_one, context.device, on_progress)
+        result = train_cnn(run.config, context.table, origin, run.stage_one, context.device, on_progress)
     digest = sha256_of(run.stage_one / WEIGHTS_FILE)
     _note_fit(context, "train-cnn", result, digest, time.monotonic() - started)
     return result

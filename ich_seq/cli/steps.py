@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,6 +14,9 @@ from ich_seq.manifest.split import check_no_leak
 from ich_seq.manifest.table import PER_SCAN, read_table
 from ich_seq.training import ranks
 from ich_seq.training.run import Run, open_run, start_run
+
+if TYPE_CHECKING:
+    from ich_seq.slices.tile_cache import TileCache
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,7 @@ def begin_run(
             "Such a table serves evaluation",
             path=table_path,
         )
-    base = (root or Path(table.attrs.get("root", ""))).resolve()
-    if not (base / str(table["path"].iloc[0])).exists():
-        raise UsageError(
-            f"{base}: does not hold {table['path'].iloc[0]}, the table's first image; give the folder with --root"
-        )
+    base = image_folder(table, root)
     with ranks.first_alone():
         run = start_run(folder, config)
         if run.begun and run.table.exists() and sha256_of(run.table) != sha256_of(table_path):
@@ -61,6 +61,43 @@ def begin_run(
                 shutil.copyfile(table_path, temporary)
         run.note("index", {"root": str(base), "table_sha256": sha256_of(run.table)})
     return _context(run, table, base, device, jobs)
+
+
+def image_folder(table: pd.DataFrame, root: Path | None) -> Path:
+    """The folder of a table's images: `root`, or the one that was indexed.
+
+    Raises:
+        UsageError: the table's first image is not there.
+    """
+    base = (root or Path(table.attrs.get("root", ""))).resolve()
+    if not (base / str(table["path"].iloc[0])).exists():
+        raise UsageError(
+            f"{base}: does not hold {table['path'].iloc[0]}, the table's first image; give the folder with --root"
+        )
+    return base
+
+
+def begin_tiles(context: StepContext, folder: Path | None) -> "Path | TileCache":
+    """Where stage one reads: the tile cache in `folder`, or the images; noted in run.json, since it changes the numbers a little.
+
+    Raises:
+        UsageError: stage one was begun with tiles from elsewhere.
+        StaleCacheError, CacheError: as `slices.tile_cache.open_tile_cache`.
+    """
+    run, origin = context.run, "images" if folder is None else "cache"
+    begun_with = run.record().get("steps", {}).get("tiles", {}).get("from", "images")
+    if run.begun and begun_with != origin:
+        way = "go on without --tiles" if folder else "go on with --tiles"
+        raise UsageError(
+            f"{run.folder}: stage one was begun with tiles from the {begun_with}; {way}, or choose another --run"
+        )
+    if begun_with != origin:
+        run.note("tiles", {"from": origin})
+    if folder is None:
+        return context.root
+    from ich_seq.slices.tile_cache import open_tile_cache
+
+    return open_tile_cache(folder, run.config.preprocess)
 
 
 def continue_run(folder: Path, device: str, jobs: int) -> StepContext:

@@ -31,12 +31,24 @@ def _pem(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., A
 @options.config
 @options.table
 @options.root
+@click.option(
+    "--tiles",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that `ichseq cache-tiles` filled; read instead of the images.",
+)
 @options.run
 @options.device
 @options.jobs
 @options.quiet
 def train_cnn(
-    config_name: str, table_path: Path, root: Path | None, run_folder: Path, device: str, jobs: int, quiet: bool
+    config_name: str,
+    table_path: Path,
+    root: Path | None,
+    tiles: Path | None,
+    run_folder: Path,
+    device: str,
+    jobs: int,
+    quiet: bool,
 ) -> None:
     """Train stage one, the slice classifier, in the folder --run.
 
@@ -46,7 +58,7 @@ def train_cnn(
     from ich_seq.cli.stages import run_train_cnn
 
     started = time.monotonic()
-    run_train_cnn(context, quiet=quiet)
+    run_train_cnn(context, quiet=quiet, tiles=tiles)
     _say(quiet, f"Stage one is trained ({_minutes(started)}). Next: ichseq extract-features --run {run_folder}")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,18 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ich_seq.errors import DatasetError, PixelsUnreadableError
+from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_stored_slice
+from ich_seq.slices.tile_cache import TileCache
+from ich_seq.slices.tile_part import FULL
 from ich_seq.slices.window import Preprocess
 
 UNREADABLE_LIMIT = 0.01
+
+Tile = Tensor | str | CacheError
+"""A slice's tile (float32 in [0, 1], or uint8 with 255 for 1), or why it has none, or what is wrong with the cache."""
 
 
 @dataclass
@@ -29,8 +35,16 @@ class TileBatch:
     places: Int64[Tensor, " b"]
 
 
+class TileReader(Protocol):
+    """Where tiles come from, one slice a row: the images themselves, or the tile cache."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> tuple[int, Tile]: ...
+
+
 class _SliceFiles(Dataset):
-    """One slice a row: its tile, or the reason why it has none."""
+    """Each row's tile made from its image."""
 
     def __init__(self, places: Sequence[tuple[Path, int]], preprocess: Preprocess) -> None:
         self.places = places
@@ -39,7 +53,7 @@ class _SliceFiles(Dataset):
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, row: int) -> tuple[int, Tensor | str]:
+    def __getitem__(self, row: int) -> tuple[int, Tile]:
         try:
             hu = read_stored_slice(*self.places[row])
         except PixelsUnreadableError as error:
@@ -48,12 +62,17 @@ class _SliceFiles(Dataset):
 
 
 class TileSource:
-    """The slices of a table, by row: `batches` gives any of them in any order."""
+    """The slices of a table, by row: `batches` gives any of them in any order; `origin` is the images' folder or a tile cache."""
 
-    def __init__(self, table: pd.DataFrame, root: Path, preprocess: Preprocess, workers: int = 0) -> None:
+    def __init__(self, table: pd.DataFrame, origin: Path | TileCache, preprocess: Preprocess, workers: int = 0) -> None:
         self.labels = torch.tensor(table[list(LABEL_NAMES)].to_numpy(np.float32))
         self.workers = workers
-        self._files = _SliceFiles(slice_places(table, root), preprocess)
+        self._tiles: TileReader = (
+            origin.reader(table)
+            if isinstance(origin, TileCache)
+            else _SliceFiles(slice_places(table, origin), preprocess)
+        )
+        self._shape = (preprocess.mean.shape[1], preprocess.size, preprocess.size)
         self._kept: Float[Tensor, "s c size size"] | None = None
         self._readable = torch.ones(len(table), dtype=torch.bool)
         self.unreadable: set[str] = set()
@@ -66,14 +85,11 @@ class TileSource:
 
         Raises:
             DatasetError: more than 1 % of the slices cannot be read.
+            CacheError: a part of the tile cache is damaged.
         """
-        size, channels = self._files.preprocess.size, self._files.preprocess.mean.shape[1]
-        kept = torch.zeros((len(self), channels, size, size), dtype=torch.float16)
-        for done, (row, tile) in enumerate(self._loader([[row] for row in range(len(self))]), start=1):
-            if isinstance(tile, str):
-                self._drop(row, tile)
-            else:
-                kept[row] = tile
+        kept = torch.zeros((len(self), *self._shape), dtype=torch.float16)
+        for done, (rows, tiles) in enumerate(self._loaded([[row] for row in range(len(self))]), start=1):
+            kept[rows] = tiles.half()
             on_slice(done, len(self))
         self._kept = kept
 
@@ -82,6 +98,7 @@ class TileSource:
 
         Raises:
             DatasetError: more than 1 % of the slices cannot be read.
+            CacheError: a part of the tile cache is damaged.
         """
         if self._kept is not None:
             for chosen in rows:
@@ -90,31 +107,25 @@ class TileSource:
                 index = index[places]
                 yield TileBatch(self._kept[index].float(), self.labels[index], places)
             return
-        loaded = self._loader(rows)
-        for chosen in rows:
-            pairs = [next(loaded) for _ in chosen]
-            for row, tile in pairs:
-                if isinstance(tile, str):
-                    self._drop(row, tile)
-            good = [(place, tile) for place, (_, tile) in enumerate(pairs) if isinstance(tile, Tensor)]
-            tiles = torch.stack([tile for _, tile in good]) if good else self._no_tiles()
-            places = torch.tensor([place for place, _ in good], dtype=torch.int64)
-            yield TileBatch(tiles, self.labels[torch.as_tensor(chosen, dtype=torch.int64)[places]], places)
+        for chosen, (good, tiles) in zip(rows, self._loaded(rows), strict=True):
+            place_of = {row: place for place, row in enumerate(chosen)}
+            yield TileBatch(tiles, self.labels[good], torch.tensor([place_of[row] for row in good], dtype=torch.int64))
 
-    def _no_tiles(self) -> Float32[Tensor, "0 c size size"]:
-        size = self._files.preprocess.size
-        return torch.zeros((0, self._files.preprocess.mean.shape[1], size, size))
-
-    def _loader(self, rows: Iterable[Sequence[int]]) -> Iterator[tuple[int, Tensor | str]]:
+    def _loaded(self, rows: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Float32[Tensor, "b c size size"]]]:
+        """Of each list of rows those that could be read, and their tiles."""
         loader = DataLoader(
-            self._files,
+            cast(Dataset[tuple[int, Tile]], self._tiles),
             batch_sampler=[list(batch) for batch in rows],
             num_workers=self.workers,
-            collate_fn=_as_list,
+            collate_fn=_together,
             prefetch_factor=4 if self.workers else None,
         )
-        for batch in loader:
-            yield from batch
+        for good, tiles, failed in loader:
+            for row, fault in failed:
+                if isinstance(fault, CacheError):
+                    raise fault
+                self._drop(row, fault)
+            yield good, torch.zeros((0, *self._shape)) if tiles is None else _in_unit_range(tiles)
 
     def _drop(self, row: int, reason: str) -> None:
         self._readable[row] = False
@@ -126,5 +137,13 @@ class TileSource:
             )
 
 
-def _as_list(pairs: list[tuple[int, Tensor | str]]) -> list[tuple[int, Tensor | str]]:
-    return pairs
+def _together(pairs: list[tuple[int, Tile]]) -> tuple[list[int], Tensor | None, list[tuple[int, str | CacheError]]]:
+    """A batch as one tensor: a worker hands each over through an open file, of which there are few."""
+    good = [(row, tile) for row, tile in pairs if isinstance(tile, Tensor)]
+    failed = [(row, tile) for row, tile in pairs if not isinstance(tile, Tensor)]
+    return [row for row, _ in good], torch.stack([tile for _, tile in good]) if good else None, failed
+
+
+def _in_unit_range(tiles: Tensor) -> Float32[Tensor, "*b c size size"]:
+    """Tiles of the cache as float32; bytes until here, since workers hand over a quarter of the memory that way."""
+    return tiles.float() / FULL if tiles.dtype == torch.uint8 else tiles

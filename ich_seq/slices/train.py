@@ -19,6 +19,7 @@ from ich_seq.files import replacing
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.slices.augment import Draws, augment, draw
 from ich_seq.slices.network import SliceNet
+from ich_seq.slices.tile_cache import TileCache
 from ich_seq.slices.tiles import TileBatch, TileSource
 from ich_seq.slices.weights import load_pretrained
 from ich_seq.training import ranks
@@ -97,16 +98,19 @@ class SliceTask:
 def train_cnn(
     config: Config,
     table: pd.DataFrame,
-    root: Path,
+    origin: Path | TileCache,
     folder: Path,
     device: str,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> FitResult:
     """Fits the slice classifier and leaves `cnn.safetensors`, its best epoch, in `folder`; continues an interrupted fit.
 
+    `origin` is where tiles come from: the folder of the images, or a tile cache, whose 256 steps change the numbers a little.
+
     Raises:
         WeightsError: the pretrained weights cannot be had; found out before any slice is read.
         DatasetError: no training or validation slices, or more than 1 % of them unreadable.
+        CacheError: the tile cache lacks slices of the table, or is damaged.
         CheckpointError, OutputError: as `training.loop.Fit`.
     """
     settings = config.train_cnn
@@ -116,7 +120,7 @@ def train_cnn(
     load_pretrained(network.backbone, config.cnn.backbone, config.cnn.weights)
     train_splits = ["stage_one"] if config.train_lstm.patients == "reserved" else ["stage_one", "stage_two"]
     train, validation = (
-        TileSource(_rows(table, splits), root, network.preprocess, settings.workers)
+        TileSource(_rows(table, splits), origin, network.preprocess, settings.workers)
         for splits in (train_splits, ["validation"])
     )
     balanced = settings.loss == "class_balanced"
@@ -125,7 +129,7 @@ def train_cnn(
     fabric = make_fabric(device, resolve_precision(settings.precision, device))
     if ranks.world() > 1 and device.startswith("cuda"):
         task.network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    fit = Fit(task, _fit_settings(config, table), fabric, folder)
+    fit = Fit(task, _fit_settings(config, table, isinstance(origin, TileCache)), fabric, folder)
     if settings.keep_tiles_in_memory and not fit.finished():
         for source in (train, validation):
             source.keep_in_memory()
@@ -152,10 +156,12 @@ def load_cnn(config: Config, folder: Path) -> SliceNet:
     return network.eval()
 
 
-def _fit_settings(config: Config, table: pd.DataFrame) -> FitSettings:
+def _fit_settings(config: Config, table: pd.DataFrame, from_cache: bool) -> FitSettings:
     section = config.train_cnn
     used = config.model_dump(mode="json", include={"seed", "preprocess", "cnn", "train_cnn"})
     used["patients"] = config.train_lstm.patients
+    if from_cache:
+        used["tiles"] = "uint8"
     used["train_cnn"].pop("checkpoint_every_s")
     used["train_cnn"].pop("workers")
     content = table[["path", "split", *LABEL_NAMES]].to_csv(index=False)

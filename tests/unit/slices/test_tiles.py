@@ -1,5 +1,6 @@
 """Tiles of the slices of a table: order, memory, and what cannot be read."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,18 @@ def test_a_batch_of_which_nothing_can_be_read_is_empty_and_keeps_its_place(tmp_p
     batches = list(source.batches([[0], [2], [3]]))
     assert [len(batch.labels) for batch in batches] == [1, 0, 1]
     assert batches[1].tiles.shape == (0, 3, 16, 16)
+
+
+def test_a_batch_of_more_slices_than_files_may_be_open_comes_from_a_worker(tmp_path: Path) -> None:
+    paths = make_series(tmp_path, slices=2)
+    source = TileSource(table_of(paths, tmp_path), tmp_path, PREPROCESS, workers=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        (batch,) = source.batches([[0, 1] * 150])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(batch.labels) == 300
 
 
 def test_more_than_one_percent_unreadable_is_refused(tmp_path: Path) -> None:
