@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -23,6 +24,22 @@ WHOLE_FILE = -1
 """The slice index of a file that holds one slice only."""
 
 
+@dataclass(frozen=True, slots=True)
+class SliceStack:
+    """Size and geometry of a stack of slices; lengths in mm along the slice normal.
+
+    `spacing_mm` is the median step that is no gap, 0 for one slice; `coverage_mm` from the first slice to the last, plus one spacing;
+    `gaps` are (position of the slice below, distance to the next).
+    """
+
+    rows: int
+    columns: int
+    spacing_mm: float
+    coverage_mm: float
+    tilt_deg: float
+    gaps: tuple[tuple[float, float], ...]
+
+
 class Volume(Sequence):  # its type parameter is left out: run-time checkers would read slices to check it
     """The slices of a series in HU, feet to head.
 
@@ -32,6 +49,8 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
     without it, whose gaps are judged again. What reading notices (padding, masked bits, lost slices) is added to
     `findings`.
     """
+
+    source_format: Literal["dicom"] = "dicom"
 
     def __init__(self, series: Series) -> None:
         """A volume over a series; raises ValueError for a series without slices or geometry."""
@@ -109,6 +128,30 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
     def positions_mm(self) -> tuple[float, ...]:
         """Position of each slice along the normal in mm, ascending from feet to head."""
         return self.series.positions_mm
+
+    @property
+    def study_instance_uid(self) -> str:
+        """StudyInstanceUID."""
+        return self.series.study_instance_uid
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID."""
+        return self.series.series_instance_uid
+
+    @property
+    def stack(self) -> SliceStack:
+        """Size and geometry of the slices, as they are stored."""
+        first, series = self.series.headers[0], self.series
+        return SliceStack(
+            first.rows, first.columns, series.spacing_mm, series.coverage_mm, series.tilt_deg, tuple(series.gaps)
+        )
+
+    @property
+    def image_positions_patient(self) -> tuple[tuple[float, float, float], ...]:
+        """ImagePositionPatient of each slice, LPS in mm. Raises ValueError where one is absent."""
+        positions = [position_of(header).tolist() for header in self.series.headers]
+        return tuple((x, y, z) for x, y, z in positions)
 
     @property
     def sop_instance_uids(self) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ def inspect(path: Path, as_json: bool) -> None:
     """Say in plain words what PATH is: a model, a study, a cache of embeddings or tiles, a run, results, a table of slices, or
     a config.
 
-    A study may be a folder, a zip or a file; its series are listed, with the one that would be scored and why.
+    A study may be a folder, a zip or a file; its series are listed, with the one that would be scored and why. Of a NIfTI volume it
+    says how it lies and whether its values can be HU.
     """
     description = describe(path)
     if as_json:
@@ -90,9 +91,11 @@ def _file_kinds(path: Path) -> Iterator[_Kind]:
 
 
 def _of_study(path: Path) -> Description:
-    from ich_seq.cli.study_description import of_study
+    from ich_seq.cli.study_description import of_nifti, of_study
+    from ich_seq.study.inputs import nifti_in
 
     try:
-        return of_study(path)
+        volume = nifti_in(path)
+        return of_study(path) if volume is None else of_nifti(volume)
     except NoDicomError as error:
         raise NoDicomError(f"{error.message}; nor is it anything else that `ichseq inspect --help` lists") from error

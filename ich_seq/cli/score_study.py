@@ -60,7 +60,9 @@ def score_study(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Score a head CT: PATHS are folders, zips or DICOM files, which may hold several studies.
+    """Score a head CT: PATHS are folders, zips or files, which may hold several studies: DICOM, or NIfTI in HU.
+
+    A NIfTI volume is a file that is named, or a folder with nothing else in it; beside DICOM, NIfTI files are left out.
 
     Writes result.json, slices.csv and report.html once a study is scored, never half. Research software, not for clinical use.
     """
@@ -121,7 +123,8 @@ def _raise_failures(failed: list[FailedStudy], scored: int, paths: tuple[Path, .
         return
     if len(failed) + scored == 1:
         error = failed[0].error
-        error.message = f"{paths[0] if len(paths) == 1 else f'{len(paths)} paths'}: {error.message}"
+        if not error.message.startswith(f"{paths[0].name}: "):
+            error.message = f"{paths[0] if len(paths) == 1 else f'{len(paths)} paths'}: {error.message}"
         raise error
     for outcome in failed:
         click.echo(f"study {printable(outcome.study_instance_uid)}: {outcome.error.message}", err=True)

@@ -1,10 +1,11 @@
-"""What a study is, in plain words: its series, which would be scored and why, its geometry, what was noticed."""
+"""What a study or a NIfTI volume is, in plain words: its series, which would be scored and why, its geometry, what was noticed."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from ich_seq.cli.descriptions import Description, Facts
 from ich_seq.dicom import Series, StudyCandidates, read_study_files
+from ich_seq.nifti import NiftiVolume
 
 
 def of_study(path: Path) -> Description:
@@ -25,6 +26,31 @@ def of_study(path: Path) -> Description:
     series = sum(len(study.candidates) for study in inventory.studies)
     what = "one CT study" if count == 1 else f"{count} CT studies"
     return Description("study", f"{what} with {series} CT series", facts)
+
+
+def of_nifti(path: Path) -> Description:
+    """One NIfTI volume: its geometry by its affine, its values, what was noticed, and whether it would be scored.
+
+    Raises:
+        PixelsUnreadableError: not NIfTI, damaged, not one volume, or a value is not finite.
+    """
+    volume = NiftiVolume(path)
+    stack, values = volume.stack, volume.values
+    row_mm, column_mm = volume.pixel_spacing_mm
+    facts: Facts = {
+        "stored": volume.scan.stored_as,
+        "geometry": f"{len(volume)} axial slices of {stack.rows} x {stack.columns}, {stack.spacing_mm:.2f} mm apart, "
+        f"{stack.coverage_mm:.1f} mm covered, gantry tilt {stack.tilt_deg:.1f} degrees; pixels of {row_mm:.2f} x {column_mm:.2f} mm",
+        "feet": f"voxel at the right front {_millimetres(volume.image_positions_patient[0])} (LPS, mm)",
+        "head": f"voxel at the right front {_millimetres(volume.image_positions_patient[-1])} (LPS, mm)",
+        "values": f"{values.lowest:.6g} to {values.highest:.6g}",
+        "name": f"{volume.study_instance_uid}, made from its content: NIfTI holds no identity",
+        "findings": [found.line() for found in volume.findings],
+    }
+    if volume.refusal is not None:
+        facts["refused"] = str(volume.refusal)
+    what = "would be scored, with a warning" if volume.refusal is None else "would not be scored"
+    return Description("nifti", f"one NIfTI volume of {len(volume)} slices, which {what}", facts)
 
 
 def _study_facts(study: StudyCandidates) -> Facts:

@@ -105,6 +105,16 @@ class Code(Enum):
     W_WRAPPED_12BIT = ("W-WRAPPED-12BIT", "Air was stored as 3096: values were unwrapped.", "Check the HU.")
     W_EMPTY_SLICE = ("W-EMPTY-SLICE", "A slice of one value only.", "Check that slice.")
     W_PADDING_VALUE = ("W-PADDING-VALUE", "The padding value lies among tissue; it is not applied.", "Check.")
+    W_NIFTI = (
+        "W-NIFTI",
+        "A NIfTI volume: no identity, no word on kernel, contrast or missing slices; HU and orientation are taken as stored.",
+        "Prefer the DICOM files.",
+    )
+    W_NO_AIR = (
+        "W-NO-AIR",
+        "No value as low as air: HU were clipped, or the background was removed.",
+        "Prefer the original.",
+    )
 
     N_NO_PREAMBLE = ("N-NO-PREAMBLE", "DICOM without preamble.", "Nothing.")
     N_TS_ASSUMED = ("N-TS-ASSUMED", "No transfer syntax stated; it was recognised from the data.", "Nothing.")

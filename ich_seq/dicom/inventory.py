@@ -139,5 +139,7 @@ def _nothing_to_score(paths: Sequence[Path], dropped: Sequence[Finding]) -> Inpu
         return NoDicomError(f"{where}: no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
     if all(item.code in _NOT_DICOM for item in found):
         which = "the file is not DICOM" if count == 1 else f"none of {count} files is DICOM"
-        return NoDicomError(f"{where}: {which}; point at the folder or zip that holds the CT slices")
+        return NoDicomError(
+            f"{where}: {which}; point at the folder or zip that holds the CT slices, or name a NIfTI file"
+        )
     return NoCtError(f"{where}: DICOM, but no CT image among {count} files; point at the axial CT series")

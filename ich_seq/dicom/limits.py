@@ -16,6 +16,8 @@ class Limits:
     """Most members of one zip."""
     archive_bytes: int = 8 * GIB
     """Most bytes that one zip may unpack to."""
+    volume_bytes: int = 2 * GIB
+    """Most bytes of one NIfTI volume, inflated: it is held in memory."""
     inflate_ratio: int = 200
     """Most bytes out for each byte in, once `inflate_ratio_from` bytes have come out."""
     inflate_ratio_from: int = 10 * MIB

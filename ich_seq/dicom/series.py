@@ -102,7 +102,7 @@ def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
         *found,
         *content_findings(headers),
         *_geometry_findings(headers, normal, tilt, in_plane),
-        *_extent_findings(positions, spacing),
+        *extent_findings(positions, spacing),
         *_spacing_findings(spacing, positions[0]),
     ]
     return Series(
@@ -116,7 +116,7 @@ def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
         tilt_deg=tilt,
         gaps=[(gap.after_mm, gap.gap_mm) for gap in spacing.gaps],
         in_plane=in_plane,
-        refusal=_incomplete_error(spacing) if spacing.refused else None,
+        refusal=incomplete_error(spacing) if spacing.refused else None,
     )
 
 
@@ -145,8 +145,8 @@ def _spacing(headers: Sequence[SliceHeader]) -> Spacing:
     return analyse_spacing(positions, [header.slice_thickness_mm for header in headers])
 
 
-def _incomplete_error(spacing: Spacing) -> IncompleteSeriesError:
-    """The widest gap where it is too wide, else the share of slices that is missing."""
+def incomplete_error(spacing: Spacing) -> IncompleteSeriesError:
+    """Why a stack with too much missing is refused: the widest gap where it is too wide, else the share of slices that is missing."""
     widest = max(spacing.gaps, key=lambda gap: gap.gap_mm)
     advice = "export the series again, or allow incomplete series (--allow-incomplete)"
     if widest.gap_mm > LIMITS.gap_mm:
@@ -206,7 +206,8 @@ def _geometry_findings(
     return found
 
 
-def _extent_findings(positions: Sequence[float], spacing: Spacing) -> list[Finding]:
+def extent_findings(positions: Sequence[float], spacing: Spacing) -> list[Finding]:
+    """Warnings where a stack at these ascending positions in mm is no whole head: one slice, few, too short, too long."""
     coverage = positions[-1] - positions[0] + spacing.spacing_mm
     if len(positions) == 1:
         return [finding(Code.W_SINGLE_SLICE)]

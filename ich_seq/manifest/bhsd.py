@@ -54,7 +54,7 @@ def _volume(root: Path, file: Path, mask_file: Path, patient: str, study: str) -
     try:
         scan, mask = NiftiScan(file), NiftiScan(mask_file)
         rows = volume_rows(scan, file.relative_to(root).as_posix(), patient, study)
-        if len(mask) != len(scan) or mask[0].shape != scan[0].shape:
+        if len(mask) != len(scan) or mask.shape != scan.shape:
             raise DatasetError(f"{mask_file}: its shape is not that of {file.name}", path=mask_file)
         truth = np.stack([_labels(mask_file, mask[index]) for index in range(len(mask))])
     except PixelsUnreadableError as error:

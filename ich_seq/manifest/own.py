@@ -21,7 +21,7 @@ from ich_seq.manifest.label_files import (
 from ich_seq.manifest.rsna import MOST_LOST
 from ich_seq.manifest.table import HEADER_COLUMNS, PER_SCAN, PER_SLICE
 from ich_seq.manifest.volumes import stem_of, volume_rows
-from ich_seq.nifti import ENDINGS, NiftiScan
+from ich_seq.nifti import NiftiScan, is_nifti
 
 SLICE_KEYS = ("sop_instance_uid", "path")
 SCAN_KEYS = ("series_instance_uid", "study_instance_uid")
@@ -42,7 +42,7 @@ def index_own(
     """
     key, labels, notes = read_own_labels(root / description.layout.labels)
     files = [file for file in sorted(root.glob(description.layout.images)) if file.is_file()]
-    volumes = [file for file in files if file.name.endswith(ENDINGS)]
+    volumes = [file for file in files if is_nifti(file)]
     singles = [file for file in files if file not in set(volumes) and file.suffix.lower() not in _NO_IMAGE]
     if not volumes and not singles:
         raise DatasetError(f"{root}: no image below it; --root is the folder that holds them", root=root)

@@ -20,7 +20,7 @@ def volume_rows(scan: NiftiScan, path: str, patient_id: str, study_uid: str) -> 
     `bits_stored` is 0 and `slice_thickness_mm` NaN: the file does not say.
     """
     row_mm, column_mm = scan.pixel_spacing_mm
-    height, width = scan[0].shape
+    height, width = scan.shape
     rows = {
         "patient_id": patient_id,
         "study_instance_uid": study_uid,

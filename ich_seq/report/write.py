@@ -8,9 +8,9 @@ from ich_seq.files import make_folder, replacing
 from ich_seq.report.json_csv import result_json, slices_csv
 from ich_seq.report.key_slices import KeyImage, choose_key_slices, draw_key_images
 from ich_seq.report.study_page import render_study_page
+from ich_seq.study.inputs import Scan
 from ich_seq.study.result import StudyResult
 from ich_seq.study.score import ScoredStudy
-from ich_seq.volume import Volume
 
 RESULT_FILE, SLICES_FILE, PAGE_FILE = "result.json", "slices.csv", "report.html"
 
@@ -36,7 +36,7 @@ def write_study(scored: ScoredStudy, folder: Path) -> tuple[StudyResult, Path]:
     return result, folder / PAGE_FILE
 
 
-def key_images(result: StudyResult, volume: Volume) -> list[KeyImage]:
+def key_images(result: StudyResult, volume: Scan) -> list[KeyImage]:
     """The pictures of the key slices, read anew from their files.
 
     Raises:

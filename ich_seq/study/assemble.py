@@ -14,6 +14,7 @@ from ich_seq.dicom import Candidate, Code, Finding, Severity
 from ich_seq.errors import IncompleteSeriesError, ModelError
 from ich_seq.labels import LABEL_NAMES, LABELS, Label
 from ich_seq.model.bundle import BundleInfo
+from ich_seq.study.inputs import Scan
 from ich_seq.study.result import (
     CandidateSummary,
     Dropped,
@@ -30,9 +31,8 @@ from ich_seq.study.result import (
     reading_of,
     status_of,
 )
-from ich_seq.volume import Volume
 
-_COMPUTED_WITH = ("numpy", "pydicom", "torch", "openvino")
+_COMPUTED_WITH = ("numpy", "pydicom", "nibabel", "torch", "openvino")
 # Files that were never slices of the stack: leaving them out leaves no hole.
 _NEVER_SLICES = frozenset(
     {
@@ -64,7 +64,7 @@ class ModelUse:
 
 
 def assemble(
-    volume: Volume,
+    volume: Scan,
     probabilities: ScanProbabilities,
     use: ModelUse,
     candidates: Sequence[Candidate],
@@ -82,8 +82,9 @@ def assemble(
     slices = _slice_scores(volume, probabilities)
     return StudyResult(
         status=status,
-        study_instance_uid=volume.series.study_instance_uid,
-        series_instance_uid=volume.series.series_instance_uid,
+        source_format=volume.source_format,
+        study_instance_uid=volume.study_instance_uid,
+        series_instance_uid=volume.series_instance_uid,
         input_sha256=volume.pixel_digest(),
         model=_model_identity(use.info),
         scan=tuple(_label_score(label, slices, status) for label in LABELS),
@@ -113,33 +114,26 @@ def _refuse_non_numbers(probabilities: ScanProbabilities) -> None:
             raise ModelError(f"the model gave no number for slice {int(wrong[0]) + 1}; its weights cannot be used")
 
 
-def _status(volume: Volume, dropped: Sequence[Finding]) -> Status:
+def _status(volume: Scan, dropped: Sequence[Finding]) -> Status:
     holes = any(found.code not in _NEVER_SLICES for found in dropped)
     refused = isinstance(volume.refusal, IncompleteSeriesError)
     warnings = any(found.severity is Severity.WARNING for found in volume.findings)
-    return status_of(slices_missing=bool(volume.series.gaps) or refused or holes, warnings=warnings)
+    return status_of(slices_missing=bool(volume.stack.gaps) or refused or holes, warnings=warnings)
 
 
-def _slice_scores(volume: Volume, probabilities: ScanProbabilities) -> tuple[SliceScore, ...]:
-    lowest = volume.positions_mm[0]
+def _slice_scores(volume: Scan, probabilities: ScanProbabilities) -> tuple[SliceScore, ...]:
+    positions, names, corners = volume.positions_mm, volume.sop_instance_uids, volume.image_positions_patient
     return tuple(
         SliceScore(
             index=index,
-            sop_instance_uid=volume.sop_instance_uids[index],
-            position_mm=round(volume.positions_mm[index] - lowest, 4),
-            image_position_patient=_position(volume, index),
+            sop_instance_uid=names[index],
+            position_mm=round(positions[index] - positions[0], 4),
+            image_position_patient=corners[index],
             stage_one=_probabilities(probabilities.stage_one[index]),
             stage_two=_probabilities(probabilities.stage_two[index]),
         )
         for index in range(len(volume))
     )
-
-
-def _position(volume: Volume, index: int) -> tuple[float, float, float]:
-    position = volume.series.headers[index].image_position_patient
-    if position is None:
-        raise ValueError(f"slice {index} has no ImagePositionPatient, so it cannot be part of a volume")
-    return position[0], position[1], position[2]
 
 
 def _probabilities(row: Float32[np.ndarray, " l"]) -> Probabilities:
@@ -168,16 +162,16 @@ def _peak(label: str, slices: Sequence[SliceScore], stage: str) -> Peak:
     )
 
 
-def _series_summary(volume: Volume) -> SeriesSummary:
-    series = volume.series
+def _series_summary(volume: Scan) -> SeriesSummary:
+    stack = volume.stack
     return SeriesSummary(
         slices=len(volume),
-        rows=series.headers[0].rows,
-        columns=series.headers[0].columns,
-        spacing_mm=round(series.spacing_mm, 4),
-        coverage_mm=round(series.coverage_mm, 4),
-        tilt_deg=round(series.tilt_deg, 2),
-        gaps=tuple(Gap(after_mm=round(after, 4), gap_mm=round(gap, 4)) for after, gap in series.gaps),
+        rows=stack.rows,
+        columns=stack.columns,
+        spacing_mm=round(stack.spacing_mm, 4),
+        coverage_mm=round(stack.coverage_mm, 4),
+        tilt_deg=round(stack.tilt_deg, 2),
+        gaps=tuple(Gap(after_mm=round(after, 4), gap_mm=round(gap, 4)) for after, gap in stack.gaps),
     )
 
 

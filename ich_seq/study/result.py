@@ -21,6 +21,7 @@ LabelName = Literal["epidural", "intraparenchymal", "intraventricular", "subarac
 Probability = Annotated[float, Field(ge=0, le=1)]
 Millimetres = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+SourceFormat = Literal["dicom", "nifti"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -61,11 +62,11 @@ class SliceScore(Part):
     index: Count
     """Place in the scan, from 0 at the feet."""
     sop_instance_uid: str
-    """SOPInstanceUID, the name by which a PACS finds the image."""
+    """SOPInstanceUID, the name by which a PACS finds the image; see `StudyResult.source_format` for NIfTI."""
     position_mm: Millimetres
     """Distance from the lowest slice that was used, along the slice normal, feet to head."""
     image_position_patient: tuple[float, float, float]
-    """ImagePositionPatient in mm (left, posterior, superior)."""
+    """ImagePositionPatient in mm (left, posterior, superior); in NIfTI, the voxel at the front on the patient's right."""
     stage_one: Probabilities
     """What the slice alone suggests."""
     stage_two: Probabilities
@@ -181,10 +182,13 @@ class StudyResult(Part):
     status: Status
     suitability: str = "not checked"
     """Whether the study is of the kind that the model was made for."""
+    source_format: SourceFormat = "dicom"
+    """What was scored. NIfTI has no UIDs: in their place stands `nifti-` and 16 digits of `input_sha256`, which is never a valid UID;
+    for a slice `#` follows, and its place along its axis in the file, from 0."""
     study_instance_uid: str
     series_instance_uid: str
     input_sha256: Sha256
-    """Over HU and geometry of the slices in order: equal for a folder, its zip and renamed files."""
+    """Over HU and geometry of the slices in order: equal for a folder, its zip and renamed files; a NIfTI copy has another."""
     model: ModelIdentity
     scan: tuple[LabelScore, ...] = Field(min_length=len(LABEL_NAMES), max_length=len(LABEL_NAMES))
     """The six labels in the order of `ich_seq.labels`."""

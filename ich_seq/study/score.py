@@ -11,12 +11,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from ich_seq.dicom import Inventory, StudyCandidates, read_study_files
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError, UsageError
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
+from ich_seq.study.inputs import DicomStudy, Inputs, NiftiFile, Scan, find_studies
 from ich_seq.study.result import StudyResult
-from ich_seq.volume import Slice, Volume
+from ich_seq.volume import Slice
 
 CHUNK_SLICES = 8
 """Slices that go through stage one at once: fixed, so that the numbers and the memory do not depend on the scan's length."""
@@ -53,13 +53,13 @@ class ScoredStudy:
     """A result and the scan that it speaks of, whose slices can still be read; `studies` were found in all."""
 
     result: StudyResult
-    volume: Volume
+    volume: Scan
     studies: int
 
 
 @dataclass(frozen=True, slots=True)
 class FailedStudy:
-    """A study that was not scored, and why; `studies` were found in all."""
+    """A study that was not scored, and why; `studies` were found in all. A NIfTI file that cannot be read is called `nifti`."""
 
     study_instance_uid: str
     error: IchSeqError
@@ -74,7 +74,7 @@ def score_study(
     allow_incomplete: bool = False,
     device: str = "auto",
 ) -> StudyResult:
-    """The scores of the one study in a folder, a zip, a file, or a list of them.
+    """The scores of the one study in a folder, a zip, a file, or a list of them: DICOM, or a NIfTI volume in HU.
 
     Args:
         path: what to score; file names and order do not matter.
@@ -90,12 +90,12 @@ def score_study(
     """
     paths = [path] if isinstance(path, str | Path) else path
     scoring = _Scoring(model, allow_incomplete, Compute(device))
-    inventory = scoring.read(paths, series_uid)
-    if len(inventory.studies) > 1:
+    inputs = scoring.read(paths, series_uid)
+    if len(inputs.studies) > 1:
         raise InputRefusedError(
-            f"{len(inventory.studies)} studies; give one, name one of its series, or use score_studies"
+            f"{len(inputs.studies)} studies; give one, name one of its series, or use score_studies"
         )
-    outcome = scoring.outcome(inventory.studies[0], inventory)
+    outcome = scoring.outcome(inputs.studies[0], inputs)
     if isinstance(outcome, FailedStudy):
         raise outcome.error
     return outcome.result
@@ -110,7 +110,7 @@ def score_studies(
     compute: Compute = Compute(),
     on_slices: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[ScoredStudy | FailedStudy]:
-    """Each study in what was given, scored or with the reason why not, in order of StudyInstanceUID.
+    """Each study in what was given, scored or with the reason why not: DICOM in order of StudyInstanceUID, then NIfTI as given.
 
     The model is loaded when the first study is to be scored, and once. `on_slices` hears how many slices of the current study have
     been read. Other arguments as `score_study`.
@@ -121,9 +121,9 @@ def score_studies(
         UsageError: no such device.
     """
     scoring = _Scoring(model, allow_incomplete, compute, on_slices)
-    inventory = scoring.read(paths, series_uid)
-    for study in inventory.studies:
-        yield scoring.outcome(study, inventory)
+    inputs = scoring.read(paths, series_uid)
+    for study in inputs.studies:
+        yield scoring.outcome(study, inputs)
 
 
 def load_model(folder: Path, compute: Compute = Compute()) -> StudyModel:
@@ -162,48 +162,46 @@ class _Scoring:
         if not isinstance(model, StudyModel):
             read_info(Path(model))
 
-    def read(self, paths: Sequence[str | Path], series_uid: str | None) -> Inventory:
-        """The studies that there are; raises as `read_study_files`."""
+    def read(self, paths: Sequence[str | Path], series_uid: str | None) -> Inputs:
+        """The studies that there are; raises as `find_studies`."""
         started = time.perf_counter()
-        inventory = read_study_files([Path(path) for path in paths], series_uid)
+        inputs = find_studies([Path(path) for path in paths], series_uid)
         self._read_headers_s = time.perf_counter() - started
-        return inventory
+        return inputs
 
-    def outcome(self, study: StudyCandidates, inventory: Inventory) -> ScoredStudy | FailedStudy:
+    def outcome(self, study: DicomStudy | NiftiFile, inputs: Inputs) -> ScoredStudy | FailedStudy:
         """One study scored, or why it is not; a bundle that cannot be used raises, since no study can be scored with it."""
         seconds = {"read_headers": self._read_headers_s, "load_model": 0.0, "read_pixels": 0.0, "stage_one": 0.0}
+        name = study.name
         try:
-            volume = self._volume_to_score(study)
+            with _timed(seconds, "read_pixels"):
+                opened = study.open()
+            name = opened.scan.study_instance_uid
+            self._refuse(opened.scan.refusal)
         except IchSeqError as error:
-            return FailedStudy(study.study_instance_uid, error, len(inventory.studies))
+            return FailedStudy(name, error, len(inputs.studies))
         with _timed(seconds, "load_model"):
             model = self._loaded()
         try:
-            probabilities, settled = self._both_stages(model, volume, seconds)
+            probabilities, settled = self._both_stages(model, opened.scan, seconds)
             use = ModelUse(model.info, model.device)
-            result = assemble(settled, probabilities, use, study.candidates, inventory.dropped, seconds)
+            result = assemble(settled, probabilities, use, opened.candidates, inputs.dropped, seconds)
         except IchSeqError as error:
-            return FailedStudy(study.study_instance_uid, error, len(inventory.studies))
-        return ScoredStudy(result, settled, len(inventory.studies))
+            return FailedStudy(name, error, len(inputs.studies))
+        return ScoredStudy(result, settled, len(inputs.studies))
 
     def _loaded(self) -> StudyModel:
         if not isinstance(self._model, StudyModel):
             self._model = load_model(Path(self._model), self._compute)
         return self._model
 
-    def _volume_to_score(self, study: StudyCandidates) -> Volume:
-        self._refuse(study.refusal)
-        if study.chosen is None:
-            raise ValueError(f"study {study.study_instance_uid} has neither a chosen series nor a refusal")
-        return Volume(study.chosen)
-
     def _refuse(self, refusal: IchSeqError | None) -> None:
         if refusal is not None and not (self._allow_incomplete and isinstance(refusal, IncompleteSeriesError)):
             raise refusal
 
     def _both_stages(
-        self, model: StudyModel, volume: Volume, seconds: dict[str, float]
-    ) -> tuple[ScanProbabilities, Volume]:
+        self, model: StudyModel, volume: Scan, seconds: dict[str, float]
+    ) -> tuple[ScanProbabilities, Scan]:
         prob, reduced = [], []
         for chunk in self._chunks(volume, seconds):
             with _timed(seconds, "stage_one"):
@@ -217,7 +215,7 @@ class _Scoring:
             stage_two = model.refine(np.concatenate(reduced), stage_one)
         return ScanProbabilities(stage_one, stage_two), settled
 
-    def _chunks(self, volume: Volume, seconds: dict[str, float]) -> Iterator[list[Slice]]:
+    def _chunks(self, volume: Scan, seconds: dict[str, float]) -> Iterator[list[Slice]]:
         """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`."""
         slices = volume.read()
         while True:
