@@ -12,11 +12,12 @@ ICHSEQ = (sys.executable, "-m", "ich_seq")
 
 @dataclass(frozen=True)
 class Timing:
-    """Median and range of wall seconds, and the largest peak memory of a single process in MB."""
+    """Median and range of wall seconds, median seconds of processor time, and the largest peak memory of a single process in MB."""
 
     median_s: float
     fastest_s: float
     slowest_s: float
+    processor_s: float
     peak_mb: float
     runs: int
 
@@ -28,7 +29,8 @@ started = time.monotonic()
 child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 seconds = time.monotonic() - started
-print(json.dumps([status, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([status, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
 """
 """Started by a large process, a command would have that one's peak memory, which a fork hands on; so a small one starts it."""
 
@@ -39,14 +41,15 @@ def timed(command: tuple[str, ...], runs: int, cwd: Path | None = None, warm_up:
     Raises:
         RuntimeError: it failed; its output is in the message.
     """
-    seconds, peak_mb = [], 0.0
+    seconds, processor, peak_mb = [], [], 0.0
     for turn in range(runs + warm_up):
         watch = (sys.executable, "-S", "-c", _WATCH, *command)
         done = subprocess.run(watch, cwd=cwd, capture_output=True, text=True, check=True)
-        status, took, peak = json.loads(done.stdout)
+        status, took, used, peak = json.loads(done.stdout)
         if status != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr[-500:]}")
         if turn >= warm_up:
             seconds.append(took)
+            processor.append(used)
             peak_mb = max(peak_mb, peak)
-    return Timing(statistics.median(seconds), min(seconds), max(seconds), peak_mb, runs)
+    return Timing(statistics.median(seconds), min(seconds), max(seconds), statistics.median(processor), peak_mb, runs)
