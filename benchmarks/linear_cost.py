@@ -31,6 +31,8 @@ CONSTANT_MEMORY = ("index", "extract-features", "PCA")
 TOLERANCE_MB = 40
 """By so much a peak may differ from run to run: what the allocator keeps, two buffers of a series read ahead."""
 MOST_KB = 1.0
+FULL_BLOCK, FROM = 4_096, 2
+"""The PCA takes slices in blocks of so many: memory is judged from the size at which one is full, the third."""
 HELD_BYTES = {"train-lstm": 40 * 4 + 2 * 6 * 4, "evaluate": 40 * 4 + 2 * 6 * 4}
 """What stage two holds of a slice: PCA coordinates, stage one's probabilities and labels, in float32."""
 CONFIG = """
@@ -135,16 +137,16 @@ def verdicts(slices: list[int], rows: dict[str, list[dict[str, float]]]) -> dict
         terms = np.column_stack([np.ones(len(slices)), slices]) / seconds[:, None]
         fixed, each = np.linalg.lstsq(terms, np.ones(len(slices)), rcond=None)[0]
         peaks = np.array([cell["peak_mb"] for cell in cells])
-        kb = float(np.polyfit(slices, peaks, 1)[0] * 1000)
+        kb = float(np.polyfit(slices[FROM:], peaks[FROM:], 1)[0] * 1000)
         most = MOST_KB + HELD_BYTES.get(name, 0) / 1000
-        grows_little = kb <= most if name not in CONSTANT_MEMORY else peaks[-1] - peaks[0] <= TOLERANCE_MB
+        grows_little = kb <= most if name not in CONSTANT_MEMORY else peaks[-1] - peaks[FROM] <= TOLERANCE_MB
         found[name] = {
             "fixed_s": float(fixed),
             "ms_a_slice": float(each * 1000),
             "ratio_to_line": (seconds / (fixed + each * np.array(slices))).tolist(),
             "kb_a_slice": kb,
-            "memory_grows_by_mb": float(peaks[-1] - peaks[0]),
-            "memory_held": bool(grows_little),
+            "memory_grows_by_mb": float(peaks[-1] - peaks[FROM]),
+            "memory_held": bool(grows_little) if slices[FROM] >= FULL_BLOCK else None,
         }
     return found
 
@@ -193,7 +195,13 @@ def markdown(result: dict[str, Any]) -> str:
         ratio.append([name, *(f"{value:.2f}" for value in each["ratio_to_line"])])
         peaks = [f"{cell['peak_mb']:.0f}" for cell in cells]
         memory.append(
-            [name, *peaks, f"{each['kb_a_slice']:+.2f}", _limit(name), "yes" if each["memory_held"] else "no"]
+            [
+                name,
+                *peaks,
+                f"{each['kb_a_slice']:+.2f}",
+                _limit(name),
+                {True: "yes", False: "no", None: "too few slices to judge"}[each["memory_held"]],
+            ]
         )
     rule = " ---: |" * len(TIMES)
     return f"""# Cost from 1 to 16 times the data
@@ -218,8 +226,8 @@ Each time divided by that line:
 | --- |{rule}
 {_lines(ratio)}
 
-Peak memory of the largest single process. Stage two's limit is {MOST_KB:.0f} kB a slice and the coordinates and labels that it
-holds; the others may not grow, but for {TOLERANCE_MB} MB between the smallest and the largest.
+Peak memory of the largest single process, judged from 4x on, where a block of {FULL_BLOCK:,} slices for the PCA is full. Stage two's
+limit is {MOST_KB:.0f} kB a slice and the coordinates and labels that it holds; the others may grow by {TOLERANCE_MB} MB at most.
 
 | peak MB | {head} | kB a slice | limit | held |
 | --- |{rule} ---: | --- | --- |
