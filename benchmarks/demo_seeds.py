@@ -20,8 +20,10 @@ from ich_seq.cli.steps import StepContext
 from ich_seq.config import Config, load_config
 from ich_seq.dicom import read_slice_hu
 from ich_seq.evaluation.bootstrap import PatientBootstrap
-from ich_seq.evaluation.evaluate import Evaluation, EvaluationInput, evaluate
+from ich_seq.evaluation.data import EvaluationInput
+from ich_seq.evaluation.evaluate import evaluate
 from ich_seq.evaluation.held_out import HELD_OUT, held_out_input
+from ich_seq.evaluation.result import Evaluation
 from ich_seq.evaluation.table import markdown_table, text_table
 from ich_seq.files import write_json, write_text
 from ich_seq.labels import ANY, ANY_INDEX

@@ -19,6 +19,7 @@ from ich_seq.config import Config
 from ich_seq.embeddings.pca import Pca
 from ich_seq.files import make_folder, write_json, write_text
 from ich_seq.model.bundle import TrainedOn, write_bundle
+from ich_seq.model.card import model_card
 from ich_seq.model.torch_backend import describe, pack_weights
 from ich_seq.sequence.network import SequenceNet
 from ich_seq.slices.network import SliceNet
@@ -38,7 +39,9 @@ def seeded_bundle(folder: Path) -> Path:
     components = np.linalg.qr(generator.standard_normal((2048, 120)))[0].T.astype(np.float32)
     pca = Pca(np.zeros(2048, np.float32), np.ascontiguousarray(components), np.ones(120, np.float32))
     nobody = TrainedOn(dataset="none", description="Random weights.", patients=0, scans=0, slices=0, table_sha256="")
-    write_bundle(folder, describe(config, cnn, pca, nobody, {}), pack_weights(cnn, pca, lstm))
+    weights = pack_weights(cnn, pca, lstm)
+    info = describe(config, cnn, pca, nobody, {}, weights)
+    write_bundle(folder, info, weights, model_card(info))
     return folder
 
 

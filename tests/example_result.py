@@ -2,6 +2,7 @@
 
 from ich_seq.labels import LABELS
 from ich_seq.study.result import (
+    CalibratedProbabilities,
     CandidateSummary,
     Dropped,
     FindingSummary,
@@ -91,3 +92,25 @@ def _label(name: str, scores: tuple[SliceScore, ...], status: Status) -> LabelSc
             sop_instance_uid=highest.sop_instance_uid,
         )
     return LabelScore.model_validate({"label": name, "title": title, "reading": reading_of(status), **peaks})
+
+
+def calibrated_result(status: Status = Status.COMPLETE) -> StudyResult:
+    """The example by a model that calibrates all but epidural (to half of each score) and has thresholds of .5 but for epidural."""
+    result = example_result(status=status)
+    scan = []
+    for score in result.scan:
+        known = score.label != "epidural"
+        high = score.stage_two.probability
+        threshold = 0.5 if known else None
+        more = {
+            "calibrated": high / 2 if known else None,
+            "balanced_threshold": threshold,
+            "reading": reading_of(status, high, threshold),
+        }
+        scan.append(score.model_copy(update=more))
+    slices = []
+    for score in result.slices:
+        values = {label.name: score.stage_two.of(label.name) / 2 for label in LABELS} | {"epidural": None}
+        slices.append(score.model_copy(update={"calibrated": CalibratedProbabilities.model_validate(values)}))
+    model = result.model.model_copy(update={"calibrated": True, "thresholded": True})
+    return result.model_copy(update={"scan": tuple(scan), "slices": tuple(slices), "model": model})

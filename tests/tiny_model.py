@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch
 from ich_seq.config import CnnConfig, Config, LstmConfig, PreprocessConfig
 from ich_seq.embeddings.pca import Pca
 from ich_seq.model.bundle import Bundle, BundleInfo, TrainedOn, read_bundle, write_bundle
+from ich_seq.model.card import model_card
 from ich_seq.model.torch_backend import TorchModel, describe, pack_weights
 from ich_seq.sequence.network import SequenceNet
 from ich_seq.slices.network import SliceNet
@@ -24,9 +26,14 @@ TRAINED_ON = TrainedOn(
 
 
 def write_tiny_model(
-    folder: Path, backbone: str = "resnext14_8x4d", size: int = 32, reduced: int = 8, lstm: LstmConfig | None = None
+    folder: Path,
+    backbone: str = "resnext14_8x4d",
+    size: int = 32,
+    reduced: int = 8,
+    lstm: LstmConfig | None = None,
+    **more: Any,
 ) -> BundleInfo:
-    """Writes a bundle with random weights from seed 0."""
+    """Writes a bundle with random weights from seed 0; `more` are further fields of its description."""
     torch.manual_seed(0)
     config = Config(
         name="tiny",
@@ -44,8 +51,11 @@ def write_tiny_model(
         components=np.ascontiguousarray(components, dtype=np.float32),
         explained_variance=np.ones(reduced, dtype=np.float32),
     )
-    info = describe(config, cnn, pca, TRAINED_ON, {"stage_one": 1.0, "stage_two": 1.0})
-    return write_bundle(folder, info, pack_weights(cnn, pca, sequence))
+    weights = pack_weights(cnn, pca, sequence)
+    described = describe(config, cnn, pca, TRAINED_ON, {"stage_one": 1.0, "stage_two": 1.0}, weights)
+    info = described.model_copy(update=more)
+    write_bundle(folder, info, weights, model_card(info))
+    return info
 
 
 @cache

@@ -32,7 +32,7 @@ COMMANDS = {
     "train-cnn": ("train", "Train stage one, the slice classifier."),
     "extract-features": ("train", "Run stage one over every series and keep embeddings and PCA."),
     "train-lstm": ("train", "Train stage two, the sequence network, and write the model."),
-    "evaluate": ("evaluate", "Measure both stages on held-out patients, beside three floors."),
+    "evaluate": ("evaluate", "Measure a run on its held-out patients, or a model on any table."),
     "submit": ("submit", "Write the challenge's submission file for images without labels."),
     "score-study": ("score_study", "Score a head CT: a folder, a zip or files."),
     "inspect": ("inspect", "Say in plain words what a model, a study, a cache, a run or a table is."),

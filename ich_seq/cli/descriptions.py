@@ -36,6 +36,7 @@ def of_model(folder: Path) -> Description:
         BundleError: damaged, changed, or of another version.
     """
     from ich_seq.model.bundle import WEIGHTS_FILE, read_bundle
+    from ich_seq.model.card import describe_calibration, describe_thresholds
 
     bundle = read_bundle(folder)
     info, trained = bundle.info, bundle.info.trained_on
@@ -56,7 +57,8 @@ def of_model(folder: Path) -> Description:
             "final score": _blend(bundle.weights["lstm.blend"].tolist()),
             "size": f"{learnt:,} learnt numbers, {megabytes:,.1f} MB",
             "validation loss": losses,
-            "probabilities": "not calibrated, no threshold" if info.calibration is None else "calibrated",
+            "calibration": describe_calibration(info.calibration),
+            "thresholds": describe_thresholds(info.thresholds),
             "digest": info.digest(),
             "weights": f"SHA-256 {info.weights_sha256}, verified",
             "written by": f"ichseq {info.ichseq_version}",
@@ -156,7 +158,10 @@ def of_result(path: Path) -> Description:
         result = StudyResult.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise InputRefusedError(f"{path}: not a result of this version; score the study again") from error
-    scores = [f"{score.title} {score.stage_two.probability:.3f}, {score.reading}" for score in result.scan]
+    scores = []
+    for score in result.scan:
+        calibrated = "" if score.calibrated is None else f", calibrated {score.calibrated:.3f}"
+        scores.append(f"{score.title} {score.stage_two.probability:.3f}{calibrated}, {score.reading}")
     return Description(
         "result",
         f"the scores of one study, status {result.status.value.replace('_', ' ')}",

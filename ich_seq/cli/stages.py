@@ -4,19 +4,30 @@ Each imports what it needs itself: torch, torchvision, scikit-learn and matplotl
 """
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from ich_seq.cli.progress import counting, fitting
-from ich_seq.cli.steps import StepContext, begin_tiles
+from ich_seq.cli.steps import StepContext, begin_tiles, image_folder
+from ich_seq.errors import DatasetError, OutputError, UsageError
 from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
 
+HELD_OUT_KEY = "held-out"
+"""Names the section of the model card on the patients that the run held out."""
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ich_seq.embeddings.cluster import Cluster
     from ich_seq.embeddings.extract import ExtractionReport
     from ich_seq.embeddings.stage import FeaturesReport
-    from ich_seq.evaluation.evaluate import Evaluation
+    from ich_seq.evaluation.data import EvaluationInput
+    from ich_seq.evaluation.result import Evaluation
+    from ich_seq.model.bundle import TrainedOn
     from ich_seq.training.loop import FitResult
 
 
@@ -75,7 +86,9 @@ def run_train_lstm(context: StepContext, *, quiet: bool) -> "FitResult":
     """Stage two to its end, and the model bundle."""
     from ich_seq.embeddings.extract import open_current_cache
     from ich_seq.embeddings.reduced import read_reduced
-    from ich_seq.model.assemble import assemble
+    from ich_seq.evaluation.calibrate import fit_calibration, fit_thresholds
+    from ich_seq.evaluation.held_out import validation_scores
+    from ich_seq.model.assemble import Fitted, assemble
     from ich_seq.sequence.dataset import label_scans
     from ich_seq.sequence.train import train_lstm
     from ich_seq.slices.train import load_cnn
@@ -92,29 +105,125 @@ def run_train_lstm(context: StepContext, *, quiet: bool) -> "FitResult":
     taught = len(grouped["stage_two"]) + (0 if reserved else len(grouped["stage_one"]))
     with fitting("stage two", taught, "scans", quiet=quiet) as on_progress:
         result = train_lstm(run.config, grouped, run.stage_two, context.device, on_progress)
-    info = assemble(run, context.table, _description(context))
+    seen = validation_scores(run, context.table)
+    fitted = Fitted(fit_calibration(seen, run.config.calibration.method), fit_thresholds(seen))
+    info = assemble(run, context.table, _description(context), fitted)
     _note_fit(context, "train-lstm", result, info.weights_sha256, time.monotonic() - started)
     return result
 
 
 def run_evaluate(context: StepContext, *, quiet: bool) -> tuple["Evaluation", Path]:
-    """The evaluation on held-out patients; JSON, a page, Markdown and the scores it rests on stay in RUN/evaluation."""
+    """The evaluation on held-out patients; JSON, a page, Markdown and the scores it rests on stay in RUN/evaluation.
+
+    The figures go into the model's card too, where the run has written its model.
+    """
     from ich_seq.evaluation.held_out import evaluate_run
-    from ich_seq.evaluation.table import markdown_table
-    from ich_seq.report.evaluation_page import render_evaluation_page
 
     run, started = context.run, time.monotonic()
     with counting("evaluation", "slices", quiet=quiet) as on_slice:
         evaluation, data, scores = evaluate_run(run, context.table, context.root, on_slice)
     folder = make_folder(run.folder / "evaluation")
-    columns = ["series_instance_uid", "sop_instance_uid", "position_mm", *LABEL_NAMES]
-    stages = [f"{stage}_{name}" for stage in ("one", "two") for name in LABEL_NAMES]
-    write_text(folder / "scores.csv", scores[columns + stages].to_csv(index=False))
-    write_text(folder / "table.md", markdown_table(evaluation))
-    write_text(folder / "evaluation.html", render_evaluation_page(evaluation, data, run.config.name))
-    write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
+    _write_evaluation(folder, evaluation, data, scores, context.root)
+    if (run.model / "model.json").exists():
+        _add_to_card(run.model, evaluation, HELD_OUT_KEY)
     run.note("evaluate", {"seconds": round(time.monotonic() - started, 1), "slices": len(scores)})
     return evaluation, folder
+
+
+@dataclass(frozen=True)
+class ExternalTable:
+    """A table to measure a model on: its path, its images' folder, the table that taught the model, and whether sharing is allowed."""
+
+    path: Path
+    root: Path | None
+    training_table: Path | None
+    allow_training_patients: bool
+
+
+def run_evaluate_model(
+    model: Path, asked: ExternalTable, out: Path, compute: tuple[str, int], *, quiet: bool
+) -> tuple["Evaluation", Path]:
+    """A bundle on a table: the same outputs in `out`, and a section in the model's card; `compute` are device and threads.
+
+    Raises:
+        DatasetError: patients taught the model, or may have; too many slices cannot be read.
+        BundleError, UsageError, OutputError: the model, the images' folder or `out` cannot be used.
+    """
+    from ich_seq.evaluation.external import evaluate_scored, score_rows
+    from ich_seq.evaluation.overlap import rows_to_evaluate
+    from ich_seq.evaluation.scoring import ScoreStore
+    from ich_seq.manifest.table import read_table
+    from ich_seq.model.bundle import read_info
+    from ich_seq.study.score import Compute, load_model
+
+    info, table, digest = read_info(model), read_table(asked.path), sha256_of(asked.path)
+    taught = _training_table(info.trained_on, model, asked.training_table)
+    try:
+        scope = rows_to_evaluate(info.trained_on, table, digest, taught, asked.allow_training_patients)
+    except DatasetError as error:
+        error.message = f"{asked.path}: {error.message}"
+        raise
+    root = image_folder(table, asked.root)
+    store = ScoreStore(make_folder(out) / "scored.jsonl", info.digest())
+    loaded = load_model(model, Compute(*compute))
+    with counting("scoring", "series", quiet=quiet) as on_series:
+        scored = score_rows(loaded, scope.rows, root, store, on_series)
+    evaluation, data = evaluate_scored(info, scope, scored)
+    _write_evaluation(out, evaluation, data, scored.scores, root)
+    store.remove()
+    for line in scored.unreadable:
+        click.echo(f"left out: {line}", err=True)
+    try:
+        _add_to_card(model, evaluation, digest[:16] if scope.external or scope.training_patients else HELD_OUT_KEY)
+    except OutputError as error:
+        click.echo(f"the model's card stays as it is: {error.message}", err=True)
+    return evaluation, out
+
+
+def _training_table(trained_on: "TrainedOn", model: Path, named: Path | None) -> "pd.DataFrame | None":
+    """The table that the model was trained with: the one that was named, or the one beside the model in its run; None without either.
+
+    Raises:
+        UsageError: the named one is another.
+    """
+    from ich_seq.manifest.table import read_table
+
+    beside = model.resolve().parent / "table.parquet"
+    path = named or (beside if beside.exists() else None)
+    if path is None:
+        return None
+    if sha256_of(path) == trained_on.table_sha256:
+        return read_table(path)
+    if named is not None:
+        raise UsageError(f"{named}: not the table that the model was trained with (its SHA-256 is another)")
+    return None
+
+
+def _write_evaluation(
+    folder: Path, evaluation: "Evaluation", data: "EvaluationInput", scores: "pd.DataFrame", root: Path
+) -> None:
+    from ich_seq.evaluation.table import markdown_table
+    from ich_seq.manifest.table import slice_places
+    from ich_seq.report.evaluation_page import render_evaluation_page
+    from ich_seq.report.mistakes import draw_mistakes
+
+    columns = ["series_instance_uid", "sop_instance_uid", "position_mm", *LABEL_NAMES]
+    stages = [f"{stage}_{name}" for stage in ("one", "two") for name in LABEL_NAMES]
+    wanted = scores[scores["sop_instance_uid"].isin([each.sop_instance_uid for each in evaluation.mistakes])]
+    spacing = zip(wanted["row_spacing_mm"], wanted["column_spacing_mm"], strict=True)
+    places = dict(zip(wanted["sop_instance_uid"], zip(slice_places(wanted, root), spacing, strict=True), strict=True))
+    drawn = draw_mistakes(evaluation.mistakes, places)
+    write_text(folder / "scores.csv", scores[columns + stages].to_csv(index=False))
+    write_text(folder / "table.md", markdown_table(evaluation))
+    write_text(folder / "evaluation.html", render_evaluation_page(evaluation, data, drawn))
+    write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
+
+
+def _add_to_card(model: Path, evaluation: "Evaluation", key: str) -> None:
+    from ich_seq.evaluation.card import card_section
+    from ich_seq.model.card import add_section
+
+    add_section(model, key, card_section(evaluation))
 
 
 def _note_fit(context: StepContext, step: str, result: "FitResult", digest: str, seconds: float) -> None:

@@ -47,8 +47,8 @@ def begin_run(
         check_no_leak(table)
     if (table["labelled"] == PER_SCAN).any():
         raise DatasetError(
-            f"{table_path}: labels of {table['dataset'].iloc[0]} are of whole scans; stage one learns from labels of slices. "
-            "Such a table serves evaluation",
+            f"{table_path}: labels of {table['dataset'].iloc[0]} are of whole scans; stage one learns from labels of slices. Such a "
+            "table serves `ichseq evaluate --model`, which counts it by scan and by patient",
             path=table_path,
         )
     base = image_folder(table, root)

@@ -22,6 +22,7 @@ _STATUS = {
     Status.WITH_WARNINGS: ("complete, with warnings", "bold yellow"),
     Status.INCOMPLETE: ("INCOMPLETE: slices are missing", "bold white on red"),
 }
+_SIDES = {Reading.AT_OR_ABOVE.value: "at or above", Reading.BELOW.value: "below"}
 _STYLES = {"refused": "red", "dropped": "red", "warning": "yellow", "note": "dim"}
 
 
@@ -63,30 +64,37 @@ def _series(result: StudyResult) -> Text:
 def _score_table(result: StudyResult) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
-    table.add_column("\n0 to 1", no_wrap=True, min_width=_BAR_CELLS)
+    calibrated = any(score.calibrated is not None for score in result.scan)
+    cells = _BAR_CELLS // 2 if calibrated else _BAR_CELLS
+    table.add_column("\n0 to 1", no_wrap=True, min_width=cells)
     table.add_column("with the\nwhole scan", justify="right")
     table.add_column("slice\nalone", justify="right")
+    if calibrated:
+        table.add_column("cali-\nbrated", justify="right")
     table.add_column("\nhighest on")
     for label in (ANY, *SUBTYPES):
         score = result.label(label.name)
         title = Text(label.title, "bold" if label is ANY else "")
         if score.reading == Reading.INDETERMINATE.value:
             title.append(f"\n  {score.reading}", "red")
+        elif score.reading in _SIDES:
+            title.append(f"\n  {_SIDES[score.reading]} {score.balanced_threshold:.3f}", "dim")
         place = f"slice {score.stage_two.slice_index + 1}, {score.stage_two.position_mm:.0f} mm"
         table.add_row(
             title,
-            _bar(score),
+            _bar(score, cells),
             Text(shown(score.stage_two.probability), "bold"),
             Text(shown(score.stage_one.probability), "dim"),
+            *([Text("-" if score.calibrated is None else shown(score.calibrated))] if calibrated else []),
             place,
         )
     return table
 
 
-def _bar(score: LabelScore) -> Text:
-    filled = round(score.stage_two.probability * _BAR_CELLS)
-    tick = min(int(score.stage_one.probability * _BAR_CELLS), _BAR_CELLS - 1)
-    bar = Text("█" * filled, "blue").append("░" * (_BAR_CELLS - filled), "dim")
+def _bar(score: LabelScore, cells: int) -> Text:
+    filled = round(score.stage_two.probability * cells)
+    tick = min(int(score.stage_one.probability * cells), cells - 1)
+    bar = Text("█" * filled, "blue").append("░" * (cells - filled), "dim")
     bar.stylize("reverse bold", tick, tick + 1)
     return bar
 
@@ -112,6 +120,12 @@ def _remarks(result: StudyResult) -> Table:
 def _reading(result: StudyResult) -> Text:
     if result.status is Status.INCOMPLETE:
         return Text("A bleed may lie where slices are missing: whatever the score, nothing here reads absent.", "bold")
+    if result.model.thresholded:
+        return Text(
+            "Below each name: on which side of the balanced threshold of validation patients stage two's score lies. "
+            "Neither is a diagnosis; a low score does not rule out haemorrhage.",
+            "dim",
+        )
     return Text("No threshold has been chosen: these are scores, not yes or no.", "dim")
 
 

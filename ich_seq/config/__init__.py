@@ -3,6 +3,8 @@
 from ich_seq.config.read import describe_fault, load_config, package_data, shipped_configs
 from ich_seq.config.sections import (
     AugmentConfig,
+    CalibrationConfig,
+    CalibrationMethod,
     CnnConfig,
     Config,
     FeaturesConfig,
@@ -19,6 +21,8 @@ from ich_seq.config.sections import (
 
 __all__ = [
     "AugmentConfig",
+    "CalibrationConfig",
+    "CalibrationMethod",
     "CnnConfig",
     "Config",
     "FeaturesConfig",

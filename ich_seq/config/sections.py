@@ -186,6 +186,17 @@ class TrainLstmConfig(FitConfig):
     validation patients; it protects labels of which stage two saw too few. `none`: stage two alone, as published."""
 
 
+CalibrationMethod = Literal["none", "temperature", "isotonic"]
+
+
+class CalibrationConfig(Section):
+    """How stage two's scores become probabilities; fitted on the validation patients when the model is written."""
+
+    method: CalibrationMethod = "none"
+    """`temperature`: one factor on the logit of each label, for slices and for scans; it needs few patients. `isotonic`: any rising
+    curve; it needs some hundred positives. `none`: scores as they are, as published."""
+
+
 class SplitConfig(Section):
     """Shares of the patients; every patient is on one side only."""
 
@@ -249,5 +260,7 @@ class Config(Section):
     """Stage two's network."""
     train_lstm: TrainLstmConfig = TrainLstmConfig()
     """Stage two's training."""
+    calibration: CalibrationConfig = CalibrationConfig()
+    """From scores to probabilities."""
     cohort: dict[str, Any] = {}
     """The synthetic cohort that `ichseq demo` makes first: fields of `ich_seq.phantom.CohortSpec`, checked there."""

@@ -25,10 +25,12 @@ _TAGS = {
     "acquisition_time": 0x00080032,
     "content_time": 0x00080033,
     "modality": 0x00080060,
+    "manufacturer": 0x00080070,
     "series_description": 0x0008103E,
     "patient_name": 0x00100010,
     "patient_id": 0x00100020,
     "patient_birth_date": 0x00100030,
+    "patient_sex": 0x00100040,
     "patient_age": 0x00101010,
     "contrast_bolus_agent": 0x00180010,
     "body_part_examined": 0x00180015,
@@ -134,6 +136,8 @@ class SliceHeader:
     rescale_intercept: tuple[float, ...] | None
     rescale_type: str
     notes: tuple[Code, ...]
+    patient_sex: str = ""
+    manufacturer: str = field(default="", repr=False)
 
     @property
     def rows(self) -> int:
@@ -235,6 +239,8 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
         rescale_intercept=numbers(_TAGS["rescale_intercept"]),
         rescale_type=(text(_TAGS["rescale_type"]) or "").upper(),
         notes=body.notes,
+        patient_sex=(text(_TAGS["patient_sex"]) or "").upper(),
+        manufacturer=text(_TAGS["manufacturer"]) or "",
     )
 
 

@@ -12,10 +12,13 @@ from ich_seq.embeddings.extract import open_current_cache
 from ich_seq.embeddings.reduced import read_reduced
 from ich_seq.embeddings.stage import TRAINING_SPLITS
 from ich_seq.errors import DatasetError, PixelsUnreadableError
-from ich_seq.evaluation.evaluate import Evaluation, EvaluationInput, ValidationScores, evaluate
+from ich_seq.evaluation.data import EvaluationInput, ValidationScores
 from ich_seq.evaluation.floors import FloorData, fit_floors, hu_histogram, relative_position
+from ich_seq.evaluation.result import About, Evaluation
+from ich_seq.evaluation.whole import evaluate_whole
 from ich_seq.labels import LABEL_NAMES
-from ich_seq.manifest.table import slice_places
+from ich_seq.manifest.table import OPTIONAL_COLUMNS, slice_places
+from ich_seq.model.bundle import BundleInfo, read_info
 from ich_seq.nifti import read_stored_slice
 from ich_seq.sequence.dataset import Scan, label_scans
 from ich_seq.sequence.train import load_lstm, refine
@@ -24,6 +27,13 @@ from ich_seq.slices.train import load_cnn
 from ich_seq.training.run import Run
 
 HELD_OUT, VALIDATION = "test", "validation"
+_HELD_OUT_PATIENTS = "Held-out patients of the run: split test, on whom nothing was fitted or chosen."
+_LEAKING = "NOT HELD OUT: the split is by series, and some patients are on both sides."
+_KEPT = (
+    *("patient_id", "series_instance_uid", "sop_instance_uid", "path", "slice_index", "position_mm", *LABEL_NAMES),
+    *("row_spacing_mm", "column_spacing_mm", "slice_thickness_mm", "bits_stored", "pixel_representation"),
+    *OPTIONAL_COLUMNS,
+)
 
 
 def split_scores(run: Run, table: pd.DataFrame, split: str = HELD_OUT) -> pd.DataFrame:
@@ -39,17 +49,24 @@ def split_scores(run: Run, table: pd.DataFrame, split: str = HELD_OUT) -> pd.Dat
     if not scans:
         raise DatasetError(f"no slices in the split `{split}`; raise split.{split} in the config")
     lstm = load_lstm(run.config, run.stage_two)
-    columns = [
-        "patient_id",
-        "series_instance_uid",
-        "sop_instance_uid",
-        "path",
-        "slice_index",
-        "position_mm",
-        *LABEL_NAMES,
-    ]
     return pd.concat([_scan_rows(scan, refine(lstm, scan).numpy()) for scan in scans.values()]).merge(
-        held_out[columns], on=["series_instance_uid", "sop_instance_uid"], validate="one_to_one"
+        held_out[data_columns(held_out)], on=["series_instance_uid", "sop_instance_uid"], validate="one_to_one"
+    )
+
+
+def validation_scores(run: Run, table: pd.DataFrame) -> ValidationScores:
+    """Truth and both stages' probabilities of the slices of the validation patients.
+
+    Raises:
+        DatasetError, CacheError: as `split_scores`.
+    """
+    scores = split_scores(run, table, VALIDATION)
+    return ValidationScores(
+        patient_ids=text_of(scores["patient_id"]),
+        scan_ids=text_of(scores["series_instance_uid"]),
+        labels=scores[list(LABEL_NAMES)].to_numpy(np.int64),
+        stage_one=prob_of(scores, "one"),
+        stage_two=prob_of(scores, "two"),
     )
 
 
@@ -64,7 +81,8 @@ def held_out_input(
         DatasetError, CacheError: as `split_scores`; or more than 1 % of the training slices cannot be read, or a held-out slice
             that could be when embeddings were extracted.
     """
-    scores, chosen_on = split_scores(run, table), split_scores(run, table, VALIDATION)
+    scores, chosen_on = split_scores(run, table), validation_scores(run, table)
+    info = _bundle_info(run)
     training = table[table["split"].isin(TRAINING_SPLITS)]
     both = pd.concat([training, scores], ignore_index=True)
     histogram, readable = _histograms(slice_places(both, root), on_slice)
@@ -74,18 +92,13 @@ def held_out_input(
     train, test = _floor_data(both[taught], histogram[taught]), _floor_data(both[held_out], histogram[held_out])
     data = EvaluationInput(
         patient_ids=test.patient_ids,
-        scan_ids=_text(scores["series_instance_uid"]),
+        scan_ids=text_of(scores["series_instance_uid"]),
         labels=test.labels,
-        stage_one=_prob(scores, "one"),
-        stage_two=_prob(scores, "two"),
+        stage_one=prob_of(scores, "one"),
+        stage_two=prob_of(scores, "two"),
         floors=fit_floors(train, test, run.config.seed),
-        validation=ValidationScores(
-            patient_ids=_text(chosen_on["patient_id"]),
-            scan_ids=_text(chosen_on["series_instance_uid"]),
-            labels=chosen_on[list(LABEL_NAMES)].to_numpy(np.int64),
-            stage_one=_prob(chosen_on, "one"),
-            stage_two=_prob(chosen_on, "two"),
-        ),
+        validation=chosen_on,
+        calibration=None if info is None else info.calibration,
     )
     return data, scores
 
@@ -99,7 +112,21 @@ def evaluate_run(
         DatasetError, CacheError: as `held_out_input`.
     """
     data, scores = held_out_input(run, table, root, on_slice)
-    return evaluate(data, seed=run.config.seed), data, scores
+    info, leaks = _bundle_info(run), run.config.split.first_series > 0
+    about = About(
+        model=run.config.name,
+        model_digest=None if info is None else info.digest(),
+        dataset=str(table["dataset"].iloc[0]),
+        measured_on=_LEAKING if leaks else _HELD_OUT_PATIENTS,
+        external=False,
+        training_patients=leaks,
+    )
+    return evaluate_whole(data, scores, about, run.config.seed), data, scores
+
+
+def _bundle_info(run: Run) -> BundleInfo | None:
+    """The run's model; None before there is one."""
+    return read_info(run.model) if (run.model / "model.json").exists() else None
 
 
 def _scan_rows(scan: Scan, refined: Float32[np.ndarray, "s l"]) -> pd.DataFrame:
@@ -109,18 +136,25 @@ def _scan_rows(scan: Scan, refined: Float32[np.ndarray, "s l"]) -> pd.DataFrame:
     return rows
 
 
-def _prob(scores: pd.DataFrame, stage: str) -> np.ndarray:
+def data_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a table of slices that an evaluation keeps beside the scores: those of _KEPT that it has."""
+    return [name for name in _KEPT if name in table]
+
+
+def prob_of(scores: pd.DataFrame, stage: str) -> np.ndarray:
+    """The probabilities of stage `one` or `two`, in the order of LABEL_NAMES."""
     return scores[[f"{stage}_{name}" for name in LABEL_NAMES]].to_numpy(np.float64)
 
 
-def _text(column: pd.Series) -> np.ndarray:
+def text_of(column: pd.Series) -> np.ndarray:
+    """A column of identifiers as an array of text."""
     return np.asarray(column.astype(str).tolist())
 
 
 def _floor_data(rows: pd.DataFrame, histogram: Float32[np.ndarray, "n bins"]) -> FloorData:
-    position = relative_position(_text(rows["series_instance_uid"]), rows["position_mm"].to_numpy(np.float64))
+    position = relative_position(text_of(rows["series_instance_uid"]), rows["position_mm"].to_numpy(np.float64))
     labels = rows[list(LABEL_NAMES)].to_numpy(np.int64)
-    return FloorData(_text(rows["patient_id"]), position, histogram, labels)
+    return FloorData(text_of(rows["patient_id"]), position, histogram, labels)
 
 
 def _refuse_lost(lost: pd.DataFrame, held_out: np.ndarray, training: int) -> None:

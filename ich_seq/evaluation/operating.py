@@ -3,7 +3,7 @@
 Source of the likelihood ratios and predictive values: Altman & Bland 1994, 10.1136/bmj.309.6947.102 and 10.1136/bmj.309.6948.188.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict
 
 from ich_seq.evaluation.bootstrap import Estimate, PatientBootstrap, Statistic
 from ich_seq.metrics import Truth
+from ich_seq.thresholds import BALANCED, RULES, SCAN, SENSITIVE_RULE, SLICE, Thresholds
 
 SENSITIVE = 0.95
 """The sensitivity that the `sensitive` threshold reaches on validation patients."""
 PREVALENCES = (0.05, 0.15, 0.40)
 """Where predictive values are stated: few positives, about RSNA's slices (.14), about its patients (.40)."""
-BALANCED, SENSITIVE_RULE = "balanced", "sensitive"
 
 
 class _Result(BaseModel):
@@ -90,16 +90,23 @@ def choose_threshold(scored: Scored, rule: str) -> float | None:
     raise ValueError(f"rule={rule!r}; one of {BALANCED}, {SENSITIVE_RULE}")
 
 
+def choose_thresholds(scored: Scored) -> dict[str, float]:
+    """The threshold of each rule; empty with one class only."""
+    found = {rule: choose_threshold(scored, rule) for rule in RULES}
+    return {rule: threshold for rule, threshold in found.items() if threshold is not None}
+
+
+def shipped_thresholds(thresholds: Thresholds, level: str, label: str) -> dict[str, float]:
+    """The threshold of each rule that a model ships; patients, whose scores are maxima over scans, have the scans'."""
+    shipped = (thresholds.find(SLICE if level == SLICE else SCAN, label, rule) for rule in RULES)
+    return {each.rule: each.score for each in shipped if each is not None}
+
+
 def operating_points(
-    system: str, label: str, validation: Scored, held_out: Scored, bootstrap: PatientBootstrap
+    system: str, label: str, thresholds: Mapping[str, float], held_out: Scored, bootstrap: PatientBootstrap
 ) -> list[OperatingPoint]:
-    """Both rules on one label; none where the validation patients have one class only."""
-    found = []
-    for rule in (BALANCED, SENSITIVE_RULE):
-        threshold = choose_threshold(validation, rule)
-        if threshold is not None:
-            found.append(_measure(system, label, rule, threshold, held_out, bootstrap))
-    return found
+    """One label at each rule's threshold."""
+    return [_measure(system, label, rule, score, held_out, bootstrap) for rule, score in thresholds.items()]
 
 
 def _measure(

@@ -1,24 +1,19 @@
 """The challenge's submission file: what a model says of slices without labels, in the order and form of the sample."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Float32
 
-from ich_seq.errors import DatasetError, OutputError
-from ich_seq.files import output_errors, write_text
+from ich_seq.errors import DatasetError, PixelsUnreadableError
+from ich_seq.evaluation.scoring import ScoreStore, score_table
+from ich_seq.files import write_text
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.description import DatasetDescription
 from ich_seq.manifest.headers import Progress, read_headers
 from ich_seq.manifest.label_files import need_columns, read_label_csv, refused
-from ich_seq.manifest.table import slice_places, sort_slices
-from ich_seq.nifti import read_stored_slice
-from ich_seq.study.score import CHUNK_SLICES, StudyModel
+from ich_seq.manifest.table import sort_slices
+from ich_seq.study.score import StudyModel
 
 _COLUMNS = ("ID", "Label")
 
@@ -90,67 +85,17 @@ def write_submission(
         raise refused(sample, "E-LABEL-WITHOUT-IMAGE", "images of the sample are not on disk", absent)
     if unasked := sorted(there - images):
         raise refused(sample, "E-IMAGE-WITHOUT-LABEL", "images on disk are not in the sample", unasked)
-    store = _Store(out.with_name(out.name + ".scored.jsonl"), model.info.digest())
+    store = ScoreStore(out.with_name(out.name + ".scored.jsonl"), model.info.digest())
     scores: dict[str, list[float]] = {}
-    groups = list(table.groupby("series_instance_uid", sort=True))
-    for done, (_, rows) in enumerate(groups, start=1):
-        found = store.known.get(_key(rows))
-        if found is None:
-            found = _score(model, rows, root).astype(float).round(6).tolist()
-            store.add(_key(rows), found)
-        scores |= dict(zip(rows["image"], found, strict=True))
-        on_series(done, len(groups))
+    for rows, found in score_table(model, table, root, store, on_series):
+        if found.unreadable:
+            raise PixelsUnreadableError(f"{found.unreadable[0]}; a submission needs every image", code="")
+        scores |= dict(zip(rows["image"], found.stage_two.tolist(), strict=True))
     place = {name: index for index, name in enumerate(LABEL_NAMES)}
     lines = (
         f"{name},{scores[image][place[label]]:.6f}"
         for name, image, label in zip(wanted, *(wanted.str.rpartition("_")[part] for part in (0, 2)), strict=True)
     )
     write_text(out, "\n".join([",".join(_COLUMNS), *lines]) + "\n")
-    store.path.unlink(missing_ok=True)
+    store.remove()
     return len(wanted)
-
-
-class _Store:
-    """The scores of finished series as JSON lines, the first of which names the model."""
-
-    def __init__(self, path: Path, model_digest: str) -> None:
-        self.path = path
-        self.known: dict[str, list[list[float]]] = {}
-        lines = list(_whole_lines(path))
-        if lines and lines[0] != {"model": model_digest}:
-            raise OutputError(f"{path}: holds scores of another model; remove it, or choose another --out", path=path)
-        self.known = {line["series"]: line["scores"] for line in lines[1:]}
-        content = [{"model": model_digest}, *({"series": key, "scores": value} for key, value in self.known.items())]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in content))
-
-    def add(self, key: str, scores: list[list[float]]) -> None:
-        """Keeps one series."""
-        with output_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"series": key, "scores": scores}) + "\n")
-
-
-def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines before the one that a kill may have cut short."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            return
-
-
-def _key(rows: pd.DataFrame) -> str:
-    """A series by its slices: SHA-256 of their identifiers in order."""
-    return hashlib.sha256("\n".join(rows["sop_instance_uid"]).encode()).hexdigest()
-
-
-def _score(model: StudyModel, rows: pd.DataFrame, root: Path) -> Float32[np.ndarray, "s l"]:
-    """Stage two's probabilities of one series, feet to head."""
-    prob, reduced = [], []
-    places = slice_places(rows, root)
-    for start in range(0, len(places), CHUNK_SLICES):
-        reading = model.read_slices([read_stored_slice(*place) for place in places[start : start + CHUNK_SLICES]])
-        prob.append(reading[0])
-        reduced.append(reading[1])
-    return model.refine(np.concatenate(reduced), np.concatenate(prob))

@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from ich_seq.evaluation.bootstrap import Estimate
-from ich_seq.evaluation.evaluate import STAGE_ONE, STAGE_TWO, Evaluation, LevelEvaluation
+from ich_seq.evaluation.data import CALIBRATED, STAGE_ONE, STAGE_TWO
+from ich_seq.evaluation.result import Evaluation, LevelEvaluation
 from ich_seq.labels import LABELS
 
 Cell = Callable[[Estimate], str]
@@ -21,35 +22,53 @@ def text_table(evaluation: Evaluation) -> str:
     """Both levels as plain text of at most 120 columns; the floors without their intervals, to save width."""
     parts = (
         "\n".join((_heading(evaluation, level), *_aligned(_rows(level, floor_cell=_value))))
-        for level in (evaluation.by_slice, evaluation.by_scan)
+        for level in _levels(evaluation)
     )
-    return "\n\n".join((*parts, _NOTE))
+    return "\n\n".join((*_warning(evaluation), *parts, _NOTE))
 
 
 def markdown_table(evaluation: Evaluation) -> str:
     """Both levels as Markdown tables, every figure with its interval."""
     parts = []
-    for level in (evaluation.by_slice, evaluation.by_scan):
+    for level in _levels(evaluation):
         head, *body = _rows(level, floor_cell=_with_interval)
         rule = ["---", *["---:"] * (len(head) - 1)]
         lines = ("| " + " | ".join(row) + " |" for row in (head, rule, *body))
         parts.append(f"**{_heading(evaluation, level)}**\n\n" + "\n".join(lines))
-    return "\n\n".join((*parts, _NOTE)) + "\n"
+    return "\n\n".join((*_warning(evaluation), *parts, _NOTE)) + "\n"
+
+
+def _levels(evaluation: Evaluation) -> list[LevelEvaluation]:
+    """Slices, where their labels are known, and scans."""
+    return [level for level in (evaluation.by_slice, evaluation.by_scan) if level is not None]
+
+
+def _warning(evaluation: Evaluation) -> list[str]:
+    """A line where the figures are not of held-out patients."""
+    about = evaluation.about
+    return [] if about is None or not about.training_patients else [about.measured_on]
 
 
 def _heading(evaluation: Evaluation, level: LevelEvaluation) -> str:
-    return f"AUC per {level.level}: {level.count} {level.level}s of {evaluation.patients} held-out patients"
+    about = evaluation.about
+    which = "held-out " if about is None or not (about.external or about.training_patients) else ""
+    return f"AUC per {level.level}: {level.count} {level.level}s of {evaluation.patients} {which}patients"
 
 
 def _rows(level: LevelEvaluation, floor_cell: Cell) -> list[list[str]]:
-    """Header, one row per label, and the competition's metric last."""
-    cells = [_with_interval if each.system in (STAGE_ONE, STAGE_TWO) else floor_cell for each in level.systems]
-    rows = [["", "pos.", *(each.system for each in level.systems), "gain"]]
+    """Header, one row per label, and the competition's metric last; calibration changes probabilities, so it has a row of losses."""
+    systems = [each for each in level.systems if each.system != CALIBRATED]
+    cells = [_with_interval if each.system in (STAGE_ONE, STAGE_TWO) else floor_cell for each in systems]
+    rows = [["", "pos.", *(each.system for each in systems), "gain"]]
     for k, (count, gain) in enumerate(zip(level.counts, level.gains, strict=True)):
-        figures = (cell(each.labels[k].auc) for cell, each in zip(cells, level.systems, strict=True))
+        figures = (cell(each.labels[k].auc) for cell, each in zip(cells, systems, strict=True))
         rows.append([_TITLES[count.label], str(count.positives), *figures, _gain(gain.auc)])
-    losses = (cell(each.weighted_log_loss) for cell, each in zip(cells, level.systems, strict=True))
+    losses = (cell(each.weighted_log_loss) for cell, each in zip(cells, systems, strict=True))
     rows.append(["Weighted loss", "", *losses, _gain(level.weighted_log_loss_gain)])
+    for each in level.systems:
+        if each.system == CALIBRATED:
+            blank = [""] * (len(systems) - 1)
+            rows.append(["  calibrated", "", *blank, _with_interval(each.weighted_log_loss), ""])
     return rows
 
 

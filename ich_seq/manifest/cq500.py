@@ -18,7 +18,7 @@ from ich_seq.manifest.description import DatasetDescription, find_images
 from ich_seq.manifest.header_rows import Row, row_of
 from ich_seq.manifest.headers import Progress
 from ich_seq.manifest.label_files import as_bits, counted, need_columns, read_label_csv, refused
-from ich_seq.manifest.table import HEADER_COLUMNS, PER_SCAN
+from ich_seq.manifest.table import HEADER_COLUMNS, OPTIONAL_COLUMNS, PER_SCAN
 
 READERS = ("R1", "R2", "R3")
 MAJORITY = 2
@@ -124,7 +124,8 @@ def _rows(root: Path, folder: Path, series: Series) -> list[Row]:
 
 def _labelled(rows: Sequence[Row], truth: pd.DataFrame, number: str) -> pd.DataFrame:
     """The rows with the one line of labels of their scan."""
-    table = pd.DataFrame(rows, columns=list(HEADER_COLUMNS)).astype(HEADER_COLUMNS)
+    columns = HEADER_COLUMNS | OPTIONAL_COLUMNS
+    table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
     table["patient_id"] = f"CQ500-CT-{number}"
     table[list(LABEL_NAMES)] = np.repeat(truth.to_numpy(), len(table), axis=0)
     return table

@@ -1,17 +1,23 @@
 """What a table of slices takes from each header; runs in processes of its own, so it imports no pandas."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ich_seq.dicom.checks import check_is_ct, check_slice
 from ich_seq.dicom.elements import FileFaultError
-from ich_seq.dicom.geometry import normal_of, position_of
+from ich_seq.dicom.geometry import angle_deg, normal_of, position_of
 from ich_seq.dicom.header import SliceHeader, file_error, read_header
 from ich_seq.errors import PixelsUnreadableError
 from ich_seq.volume import WHOLE_FILE
 
 Row = tuple[str | float | int, ...]
+_HEAD = np.array([0.0, 0.0, 1.0])
+_SEXES = ("M", "F", "O")
+_LONGEST_MAKER = 16
 _NEEDED = (
     "patient_id",
     "study_instance_uid",
@@ -52,7 +58,7 @@ def _usable_header(file: Path) -> SliceHeader:
 
 
 def row_of(path: str, header: SliceHeader, position_mm: float) -> Row:
-    """One row, in the order of HEADER_COLUMNS in ich_seq.manifest.table."""
+    """One row, in the order of HEADER_COLUMNS and OPTIONAL_COLUMNS in ich_seq.manifest.table."""
     return (
         header.patient_id,
         header.study_instance_uid,
@@ -67,4 +73,22 @@ def row_of(path: str, header: SliceHeader, position_mm: float) -> Row:
         header.columns,
         header.pixels.bits_stored,
         header.pixels.pixel_representation,
+        round(angle_deg(normal_of(header), _HEAD), 2),
+        age_group_of(header.patient_age_years),
+        header.patient_sex if header.patient_sex in _SEXES else "",
+        maker_of(header.manufacturer),
     )
+
+
+def age_group_of(years: float | None) -> str:
+    """The decade of life, such as `60 to 69`; from 90 on one group, as age could name them; empty if unknown."""
+    if years is None:
+        return ""
+    decade = int(years) // 10 * 10
+    return "90 or more" if decade >= 90 else f"{decade} to {decade + 9}"
+
+
+def maker_of(manufacturer: str) -> str:
+    """The first word of Manufacturer in capitals, letters and digits only, such as `GE` or `SIEMENS`; empty if unknown."""
+    words = re.findall(r"[A-Z0-9]+", manufacturer.upper())
+    return words[0][:_LONGEST_MAKER] if words else ""

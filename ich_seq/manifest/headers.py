@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ich_seq.manifest.header_rows import Row, read_rows
-from ich_seq.manifest.table import HEADER_COLUMNS
+from ich_seq.manifest.table import HEADER_COLUMNS, OPTIONAL_COLUMNS
 
 Progress = Callable[[int, int], None]
 Part = tuple[list[Row], dict[str, str]]
@@ -20,7 +20,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """What could be read (HEADER_COLUMNS, in the order of the files), and for each file that could not, why."""
+    """What could be read (HEADER_COLUMNS and OPTIONAL_COLUMNS, in the order of the files), and for each file that could not, why."""
 
     table: pd.DataFrame
     failures: dict[str, str]
@@ -55,4 +55,5 @@ def _map(read: Callable[[Sequence[Path]], Part], chunks: Sequence[Sequence[Path]
 
 
 def _as_table(rows: list[Row]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(HEADER_COLUMNS)).astype(HEADER_COLUMNS)
+    columns = HEADER_COLUMNS | OPTIONAL_COLUMNS
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -18,7 +18,7 @@ from ich_seq.manifest.headers import Progress
 from ich_seq.manifest.own import index_own
 from ich_seq.manifest.rsna import index_rsna
 from ich_seq.manifest.split import SPLITS, check_no_leak, split_digest, split_table
-from ich_seq.manifest.table import COLUMNS, read_table, sort_slices
+from ich_seq.manifest.table import COLUMNS, OPTIONAL_COLUMNS, read_table, sort_slices
 
 Reader = Callable[[DatasetDescription, Path, int, Progress | None], tuple[pd.DataFrame, list[str]]]
 READERS: dict[str, Reader] = {
@@ -68,7 +68,10 @@ def index_dataset(
     table["split"] = split_table(table, split)
     if not split.first_series:
         check_no_leak(table)
-    table = table.reindex(columns=list(COLUMNS)).astype(COLUMNS)
+    table = table.reindex(columns=[*COLUMNS, *OPTIONAL_COLUMNS])
+    words = [name for name, kind in OPTIONAL_COLUMNS.items() if kind == "str"]
+    table[words] = table[words].astype("object").fillna("")  # NIfTI has none
+    table = table.astype(COLUMNS | OPTIONAL_COLUMNS)
     table.attrs["root"] = str(root.resolve())  # travels inside the Parquet file, so that training finds the images
     return table, notes + excluded + _differences(description, table) + _split_notes(description, table, split)
 

@@ -39,6 +39,11 @@ COLUMNS = {
 """Every column of a table of slices and its type, in order. `labelled` says what the labels are of: PER_SLICE, or PER_SCAN where every
 slice carries its scan's."""
 
+OPTIONAL_COLUMNS = {"tilt_deg": "float64", "age_group": "str", "sex": "str", "manufacturer": "str"}
+"""What subgroups are made of, where the header has it; tables of earlier versions lack these columns. `tilt_deg` is the angle of the
+slice to the axial plane, NaN where unknown; the others are empty where unknown. `age_group` is a decade (`60 to 69`), `sex` M, F or O,
+`manufacturer` its first word."""
+
 PER_SLICE, PER_SCAN = "slice", "scan"
 
 

@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from ich_seq.calibration import Calibration
 from ich_seq.config import CnnConfig, LstmConfig, PreprocessConfig
 from ich_seq.errors import BundleError
 from ich_seq.files import make_folder, sha256_of, write_bytes, write_json, write_text
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
+from ich_seq.thresholds import Thresholds
 
 FORMAT_VERSION = 1
-WEIGHTS_FILE = "weights.safetensors"
+WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "README.md"
 OWN_DIGEST = "model_json_sha256"
 _LARGEST_MODEL_JSON = 1_000_000
 
@@ -51,8 +53,8 @@ class BundleInfo(BaseModel):
     reduced_width: int = Field(gt=0)
     trained_on: TrainedOn
     validation_loss: dict[str, float]
-    calibration: None = None
-    thresholds: None = None
+    calibration: Calibration | None = None
+    thresholds: Thresholds | None = None
     intended_use: str = RESEARCH_NOTICE
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
@@ -81,18 +83,16 @@ class Bundle:
         return found
 
 
-def write_bundle(folder: Path, info_without_digest: dict[str, object], weights: bytes) -> BundleInfo:
+def write_bundle(folder: Path, info: BundleInfo, weights: bytes, card: str) -> None:
     """Writes the weights (safetensors bytes), then the model card, then model.json, each whole or not at all.
 
     Raises:
         OutputError: disk full, or the folder is not writable.
     """
     make_folder(folder)
-    info = BundleInfo.model_validate(info_without_digest | {"weights_sha256": hashlib.sha256(weights).hexdigest()})
     write_bytes(folder / WEIGHTS_FILE, weights)
-    write_text(folder / "README.md", model_card(info))
+    write_text(folder / CARD_FILE, card)
     write_json(folder / "model.json", sealed(info.model_dump(mode="json")))
-    return info
 
 
 def sealed(content: dict[str, object]) -> dict[str, object]:
@@ -163,31 +163,3 @@ def read_bundle(folder: Path) -> Bundle:
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             raise BundleError(f"{path}: {name} holds NaN or infinity; the model cannot be used")
     return Bundle(info, weights)
-
-
-def model_card(info: BundleInfo) -> str:
-    """The README of a bundle in Markdown: what it is, what taught it, how it reads, what it must not be used for."""
-    windows = ", ".join(f"{window.level:g}/{window.width:g}" for window in info.preprocess.windows)
-    trained = info.trained_on
-    losses = "\n".join(f"- {stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items())
-    return f"""# Model card: {info.name}
-
-{info.intended_use}
-
-## What it is
-A two-stage reader of head CT: {info.cnn.backbone} reads each slice ({info.preprocess.size} x {info.preprocess.size} pixels,
-windows {windows} HU level/width), its {info.embedding_width}-d embedding is reduced to {info.reduced_width} by PCA, and a
-bidirectional LSTM ({info.lstm.layers} x {info.lstm.hidden} units per direction) reads the scan from feet to head.
-Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score is the maximum over its slices.
-
-## What taught it
-{trained.description}
-{trained.patients} patients, {trained.scans} scans, {trained.slices} slices ({trained.dataset}).
-
-## Validation loss (weighted log loss, divisor 7)
-{losses}
-
-Probabilities are not calibrated and no operating threshold has been chosen.
-
-Weights SHA-256: `{info.weights_sha256}`; written by ichseq {info.ichseq_version}.
-"""

@@ -1,5 +1,6 @@
 """A bundle made to compute with torch: slices in HU to probabilities, and scans to refined probabilities."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -74,23 +75,24 @@ def pack_weights(cnn: SliceNet, pca: Pca, lstm: SequenceNet) -> bytes:
 
 
 def describe(
-    config: Config, cnn: SliceNet, pca: Pca, trained_on: TrainedOn, losses: dict[str, float]
-) -> dict[str, object]:
-    """The fields of a `BundleInfo` but for the weights' digest."""
+    config: Config, cnn: SliceNet, pca: Pca, trained_on: TrainedOn, losses: dict[str, float], weights: bytes
+) -> BundleInfo:
+    """The description of a pipeline with these packed weights, without calibration and thresholds."""
     from ich_seq import __version__
 
-    return {
-        "name": config.name,
-        "ichseq_version": __version__,
-        "preprocess": config.preprocess,
+    return BundleInfo(
+        name=config.name,
+        ichseq_version=__version__,
+        preprocess=config.preprocess,
         # Where the initial weights lay on the machine that trained is of no use elsewhere.
-        "cnn": config.cnn.model_copy(update={"weights": "none"}),
-        "lstm": config.lstm,
-        "embedding_width": cnn.embedding_width,
-        "reduced_width": len(pca.components),
-        "trained_on": trained_on,
-        "validation_loss": losses,
-    }
+        cnn=config.cnn.model_copy(update={"weights": "none"}),
+        lstm=config.lstm,
+        embedding_width=cnn.embedding_width,
+        reduced_width=len(pca.components),
+        trained_on=trained_on,
+        validation_loss=losses,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+    )
 
 
 def _pca(bundle: Bundle) -> Pca:

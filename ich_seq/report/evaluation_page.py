@@ -1,18 +1,25 @@
 """An Evaluation as one HTML page: tables, curves, thresholds; it needs nothing else."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ich_seq.evaluation.bootstrap import Estimate
-from ich_seq.evaluation.evaluate import STAGE_ONE, STAGE_TWO, Evaluation, EvaluationInput, LevelEvaluation
+from ich_seq.evaluation.data import CALIBRATED, STAGE_ONE, STAGE_TWO, EvaluationInput, maximum_over
 from ich_seq.evaluation.operating import BALANCED, SENSITIVE_RULE, points_of
+from ich_seq.evaluation.published import WHY_NOT
+from ich_seq.evaluation.result import Evaluation, LevelEvaluation
+from ich_seq.evaluation.subgroups import LEAST_PATIENTS
 from ich_seq.labels import LABELS, RESEARCH_NOTICE
-from ich_seq.report.figures import ACCENT, SOFT, WARM, as_data_uri, new_figure
+from ich_seq.report.evaluation_parts import mistake_blocks, published_rows, shown, subgroup_tables
+from ich_seq.report.figures import ACCENT, GREEN, SOFT, WARM, as_data_uri, new_figure
+from ich_seq.report.key_slices import KeyImage
 from ich_seq.report.page import render_page
 
-_COLOURS = {STAGE_ONE: SOFT, STAGE_TWO: ACCENT}
+_COLOURS = {STAGE_ONE: SOFT, STAGE_TWO: ACCENT, CALIBRATED: GREEN}
 _BINS = 10
 _RULES = {
     BALANCED: "Balanced: the threshold with the largest sum of sensitivity and specificity on validation patients",
@@ -20,38 +27,63 @@ _RULES = {
 }
 
 
-def render_evaluation_page(evaluation: Evaluation, data: EvaluationInput, name: str) -> str:
-    """The page; the curves are of the slices in `data`, on which `evaluation` rests."""
+def render_evaluation_page(
+    evaluation: Evaluation, data: EvaluationInput, drawn: Mapping[str, KeyImage] = MappingProxyType({})
+) -> str:
+    """The page; the curves are of the slices in `data`, on which `evaluation` rests, or of its scans where labels are of scans.
+
+    `drawn` are the key slices of the mistakes by SOPInstanceUID, from `draw_mistakes`.
+
+    Raises:
+        ValueError: the evaluation does not say what was measured on what.
+    """
+    about = evaluation.about
+    if about is None:
+        raise ValueError("evaluation.about is None: a page must say what figures were measured on")
+    curves_of = maximum_over(data, "scan_ids") if data.whole_scans else data
+    levels = [each for each in (evaluation.by_slice, evaluation.by_scan, evaluation.by_patient) if each is not None]
     return render_page(
         "evaluation.html.j2",
         ("study.css", "explore.css"),
-        name=name,
+        about=about,
         notice=RESEARCH_NOTICE,
         evaluation=evaluation,
-        levels=[_level(level) for level in (evaluation.by_slice, evaluation.by_scan, evaluation.by_patient)],
-        roc=_curves(data, "roc"),
-        precision_recall=_curves(data, "precision"),
-        reliability=_curves(data, "reliability"),
+        levels=[_level(level) for level in levels],
+        unit="scans" if data.whole_scans else "slices",
+        roc=_curves(curves_of, "roc"),
+        precision_recall=_curves(curves_of, "precision"),
+        reliability=_curves(curves_of, "reliability"),
         rules=_RULES,
-        prevalences=_prevalences(evaluation.by_slice),
+        prevalences=_prevalences(levels[0]),
+        subgroups=subgroup_tables(evaluation.subgroups),
+        least_patients=LEAST_PATIENTS,
+        mistakes=mistake_blocks(evaluation.mistakes, drawn),
+        published=published_rows(evaluation, about.dataset),
+        shorts=[label.abbreviation for label in LABELS],
+        why_none_published=WHY_NOT,
     )
 
 
 def _level(level: LevelEvaluation) -> dict[str, Any]:
     """Rows of cells: systems by label, then thresholds by rule."""
     titles = {label.name: label.title for label in LABELS}
+    ranked = [system for system in level.systems if system.system != CALIBRATED]
     rows = []
     for k, (count, gain) in enumerate(zip(level.counts, level.gains, strict=True)):
-        figures = [_shown(system.labels[k].auc) for system in level.systems]
-        rows.append([titles[count.label], str(count.positives), *figures, _shown(gain.auc, "+")])
-    losses = [_shown(system.weighted_log_loss) for system in level.systems]
-    rows.append(["Weighted log loss", "", *losses, _shown(level.weighted_log_loss_gain, "+")])
+        figures = [shown(system.labels[k].auc) for system in ranked]
+        rows.append([titles[count.label], str(count.positives), *figures, shown(gain.auc, "+")])
+    losses = [shown(system.weighted_log_loss) for system in ranked]
+    rows.append(["Weighted log loss", "", *losses, shown(level.weighted_log_loss_gain, "+")])
+    for system in level.systems:
+        if system.system == CALIBRATED:
+            blank = [""] * (len(ranked) - 1)
+            rows.append(["Weighted log loss, calibrated", "", *blank, shown(system.weighted_log_loss), ""])
     more = [
         [
             titles[label.label],
             system.system,
-            _shown(label.average_precision),
-            _shown(label.brier),
+            shown(label.average_precision),
+            shown(label.brier),
             f"{label.calibration_error:.3f}",
         ]
         for k in range(len(LABELS))
@@ -62,7 +94,7 @@ def _level(level: LevelEvaluation) -> dict[str, Any]:
     return {
         "title": {"slice": "Slices", "scan": "Scans", "patient": "Patients"}[level.level],
         "count": level.count,
-        "systems": [system.system for system in level.systems],
+        "systems": [system.system for system in ranked],
         "rows": rows,
         "more": more,
         "points": {rule: _points(level, rule, titles) for rule in _RULES if points_of(level.operating_points, rule)},
@@ -75,7 +107,7 @@ def _points(level: LevelEvaluation, rule: str, titles: dict[str, str]) -> list[l
             titles[point.label],
             point.system,
             f"{point.threshold:.3f}",
-            *(_shown(each) for each in (point.sensitivity, point.specificity, point.accuracy, point.f1)),
+            *(shown(each) for each in (point.sensitivity, point.specificity, point.accuracy, point.f1)),
             _bare(point.positive_likelihood_ratio),
             _bare(point.negative_likelihood_ratio),
             *(f"{_bare(each.positive)} / {_bare(each.negative)}" for each in point.predictive_values),
@@ -89,20 +121,15 @@ def _prevalences(level: LevelEvaluation) -> list[str]:
     return [] if first is None else [f"{value.prevalence:.0%}" for value in first.predictive_values]
 
 
-def _shown(estimate: Estimate, sign: str = "") -> str:
-    if estimate.value is None:
-        return "–"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:{sign}.3f}"
-    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
-
-
 def _bare(estimate: Estimate) -> str:
     return "–" if estimate.value is None else f"{estimate.value:.2f}"
 
 
 def _curves(data: EvaluationInput, kind: str) -> str:
-    """One small picture a label, stage one and stage two on slices; what a label cannot define is left empty."""
+    """One small picture a label, both stages, and for reliability stage two calibrated; what a label cannot define is left empty."""
+    systems = data.systems("scan" if data.whole_scans else "slice")
+    wanted = [name for name in _COLOURS if name in systems and (name != CALIBRATED or kind == "reliability")]
+    drawn = {name: systems[name] for name in wanted}
     figure = new_figure(9.3, 5.6)
     for k, label in enumerate(LABELS):
         axes = figure.add_subplot(2, 3, k + 1)
@@ -113,8 +140,8 @@ def _curves(data: EvaluationInput, kind: str) -> str:
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         if 0 < truth.sum() < len(truth):
-            for system, prob in ((STAGE_ONE, data.stage_one[:, k]), (STAGE_TWO, data.stage_two[:, k])):
-                x, y = _POINTS[kind](truth, prob)
+            for system, prob in drawn.items():
+                x, y = _POINTS[kind](truth, prob[:, k])
                 marker = "o" if kind == "reliability" else None
                 axes.plot(x, y, color=_COLOURS[system], linewidth=1.4, marker=marker, markersize=3, label=system)
             if kind != "precision":

@@ -5,7 +5,7 @@ import io
 
 from matplotlib.figure import Figure
 
-INK, SOFT, ACCENT, WARM = "#17212b", "#55616e", "#0067a8", "#c05000"
+INK, SOFT, ACCENT, WARM, GREEN = "#17212b", "#55616e", "#0067a8", "#c05000", "#2f7d32"
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -15,7 +15,9 @@ def result_json(result: StudyResult) -> str:
 
 
 def slices_csv(result: StudyResult) -> str:
-    """One row a slice, feet to head: place, UID, position in mm, both stages' probabilities; the notice stands in every row.
+    """One row a slice, feet to head: place, UID, position in mm, both stages' probabilities, stage two's calibrated ones; the notice.
+
+    A calibrated probability is empty where the model has none.
 
     A spreadsheet never sees a formula: text that starts like one is prefixed with an apostrophe. Source: OWASP, CSV injection.
     """
@@ -24,7 +26,7 @@ def slices_csv(result: StudyResult) -> str:
         "slice",
         "sop_instance_uid",
         "position_mm",
-        *(f"{stage}_{name}" for stage in stages for name in LABEL_NAMES),
+        *(f"{stage}_{name}" for stage in (*stages, "calibrated") for name in LABEL_NAMES),
     ]
     sheet = io.StringIO()
     writer = csv.writer(sheet, lineterminator="\n")
@@ -45,4 +47,9 @@ def inert_cell(text: str) -> str:
 def _cells(score: SliceScore) -> list[str]:
     probabilities = (getattr(stage, name) for stage in (score.stage_one, score.stage_two) for name in LABEL_NAMES)
     place = [str(score.index + 1), inert_cell(score.sop_instance_uid), f"{score.position_mm:.3f}"]
-    return [*place, *(format(probability, ".7g") for probability in probabilities)]
+    calibrated = (None if score.calibrated is None else score.calibrated.of(name) for name in LABEL_NAMES)
+    return [
+        *place,
+        *(format(probability, ".7g") for probability in probabilities),
+        *("" if probability is None else format(probability, ".7g") for probability in calibrated),
+    ]

@@ -15,7 +15,15 @@ _STATUS_WORDS = {
     Status.WITH_WARNINGS: "! Complete, with warnings",
     Status.INCOMPLETE: "⚠ Incomplete: slices are missing",
 }
+_SIDES = {Reading.AT_OR_ABOVE.value: "at or above", Reading.BELOW.value: "below"}
+_THRESHOLD_WORDS = (
+    "Under each name: on which side of the balanced threshold stage two's score lies (the score with the whole scan, not the "
+    "calibrated one). The threshold was chosen on the scans of validation patients. At or above, or below: neither is a diagnosis, "
+    "and a low score does not rule out haemorrhage."
+)
 _READING_WORDS = {
+    Reading.AT_OR_ABOVE.value: _THRESHOLD_WORDS,
+    Reading.BELOW.value: _THRESHOLD_WORDS,
     Reading.NOT_THRESHOLDED.value: "Scores, not yes or no: no threshold has been chosen, and a low score does not rule out "
     "haemorrhage.",
     Reading.INDETERMINATE.value: "Slices are missing and a bleed may lie between those that are there: whatever the score, "
@@ -44,7 +52,8 @@ def render_study_page(result: StudyResult, images: Sequence[KeyImage] = ()) -> s
         result=result,
         status_words=_STATUS_WORDS[result.status],
         incomplete=result.status is Status.INCOMPLETE,
-        reading_words=_READING_WORDS.get(result.label(ANY.name).reading, ""),
+        reading_words=_reading_words(result),
+        calibrated=any(score.calibrated is not None for score in result.scan),
         rows=_score_rows(result),
         noticed=_noticed(result),
         curves=all_curves(result),
@@ -60,8 +69,24 @@ def _score_rows(result: StudyResult) -> list[dict[str, Any]]:
     for label in (ANY, *SUBTYPES):
         score = result.label(label.name)
         short = "" if label is ANY else label.abbreviation
-        rows.append({"title": label.title, "abbreviation": short, "score": score, "bar": score_bar(score)})
+        reading = "" if score.reading == Reading.NOT_THRESHOLDED.value else _reading(score)
+        row = {"title": label.title, "abbreviation": short, "score": score, "bar": score_bar(score), "reading": reading}
+        rows.append(row | {"calibrated": "–" if score.calibrated is None else shown(score.calibrated)})
     return rows
+
+
+def _reading(score: LabelScore) -> str:
+    """The reading, short enough to stand under the label's name: the side and the threshold."""
+    if score.balanced_threshold is None or score.reading not in _SIDES:
+        return score.reading
+    return f"{_SIDES[score.reading]} {score.balanced_threshold:.3f}"
+
+
+def _reading_words(result: StudyResult) -> str:
+    """What the readings mean: of any haemorrhage first, else of the first label that has a threshold."""
+    readings = [result.label(label.name).reading for label in (ANY, *SUBTYPES)]
+    told = next((reading for reading in readings if reading != Reading.NOT_THRESHOLDED.value), readings[0])
+    return _READING_WORDS.get(told, "")
 
 
 def _noticed(result: StudyResult) -> list[_Noticed]:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from ich_seq import __version__
+from ich_seq.calibration import Curve, Uncalibrated
 from ich_seq.dicom import Candidate, Code, Finding, Severity
 from ich_seq.errors import IncompleteSeriesError, ModelError
 from ich_seq.labels import LABEL_NAMES, LABELS, Label
 from ich_seq.model.bundle import BundleInfo
 from ich_seq.study.inputs import Scan
 from ich_seq.study.result import (
+    CalibratedProbabilities,
     CandidateSummary,
     Dropped,
     FindingSummary,
@@ -31,6 +33,7 @@ from ich_seq.study.result import (
     reading_of,
     status_of,
 )
+from ich_seq.thresholds import SCAN
 
 _COMPUTED_WITH = ("numpy", "pydicom", "nibabel", "torch", "openvino")
 # Files that were never slices of the stack: leaving them out leaves no hole.
@@ -79,7 +82,8 @@ def assemble(
     _refuse_non_numbers(probabilities)
     in_series = [found for found in volume.findings if found.severity is Severity.DROPPED]
     status = _status(volume, in_series)
-    slices = _slice_scores(volume, probabilities)
+    slices = _slice_scores(volume, probabilities, _calibrated_slices(use.info, probabilities.stage_two))
+    calibrated = _calibrated_scan(use.info, probabilities.stage_two)
     return StudyResult(
         status=status,
         source_format=volume.source_format,
@@ -87,7 +91,7 @@ def assemble(
         series_instance_uid=volume.series_instance_uid,
         input_sha256=volume.pixel_digest(),
         model=_model_identity(use.info),
-        scan=tuple(_label_score(label, slices, status) for label in LABELS),
+        scan=tuple(_label_score(label, slices, status, use.info, calibrated[label.name]) for label in LABELS),
         slices=slices,
         series=_series_summary(volume),
         candidates=tuple(_candidate(candidate) for candidate in candidates),
@@ -121,7 +125,32 @@ def _status(volume: Scan, dropped: Sequence[Finding]) -> Status:
     return status_of(slices_missing=bool(volume.stack.gaps) or refused or holes, warnings=warnings)
 
 
-def _slice_scores(volume: Scan, probabilities: ScanProbabilities) -> tuple[SliceScore, ...]:
+def _calibrated_slices(info: BundleInfo, score: Float32[np.ndarray, "s l"]) -> list[CalibratedProbabilities | None]:
+    """Of each slice, where the model calibrates; a label without a curve is null."""
+    if info.calibration is None:
+        return [None] * len(score)
+    curves = info.calibration.of_slices
+    rows = info.calibration.slice_probs(score.astype(np.float64))
+    return [CalibratedProbabilities(**_where_curved(curves, row)) for row in rows]
+
+
+def _calibrated_scan(info: BundleInfo, score: Float32[np.ndarray, "s l"]) -> dict[str, float | None]:
+    """Of the scan, from the largest score of its slices."""
+    if info.calibration is None:
+        return dict.fromkeys(LABEL_NAMES)
+    rows = info.calibration.scan_probs(score.max(axis=0, keepdims=True).astype(np.float64))
+    return _where_curved(info.calibration.of_scans, rows[0])
+
+
+def _where_curved(curves: Sequence[Curve], row: Float64[np.ndarray, " l"]) -> dict[str, float | None]:
+    """The probability of each label, to nine decimals; None where there is no curve."""
+    values = zip(LABEL_NAMES, curves, row.tolist(), strict=True)
+    return {name: None if isinstance(curve, Uncalibrated) else round(value, 9) for name, curve, value in values}
+
+
+def _slice_scores(
+    volume: Scan, probabilities: ScanProbabilities, calibrated: Sequence[CalibratedProbabilities | None]
+) -> tuple[SliceScore, ...]:
     positions, names, corners = volume.positions_mm, volume.sop_instance_uids, volume.image_positions_patient
     return tuple(
         SliceScore(
@@ -131,6 +160,7 @@ def _slice_scores(volume: Scan, probabilities: ScanProbabilities) -> tuple[Slice
             image_position_patient=corners[index],
             stage_one=_probabilities(probabilities.stage_one[index]),
             stage_two=_probabilities(probabilities.stage_two[index]),
+            calibrated=calibrated[index],
         )
         for index in range(len(volume))
     )
@@ -140,14 +170,21 @@ def _probabilities(row: Float32[np.ndarray, " l"]) -> Probabilities:
     return Probabilities(**{name: shortest_float(value) for name, value in zip(LABEL_NAMES, row, strict=True)})
 
 
-def _label_score(label: Label, slices: Sequence[SliceScore], status: Status) -> LabelScore:
+def _label_score(
+    label: Label, slices: Sequence[SliceScore], status: Status, info: BundleInfo, calibrated: float | None
+) -> LabelScore:
+    highest = _peak(label.name, slices, "stage_two")
+    shipped = None if info.thresholds is None else info.thresholds.find(SCAN, label.name)
+    threshold = None if shipped is None else shipped.score
     return LabelScore.model_validate(
         {
             "label": label.name,
             "title": label.title,
             "stage_one": _peak(label.name, slices, "stage_one"),
-            "stage_two": _peak(label.name, slices, "stage_two"),
-            "reading": reading_of(status),
+            "stage_two": highest,
+            "reading": reading_of(status, highest.probability, threshold),
+            "calibrated": calibrated,
+            "balanced_threshold": threshold,
         }
     )
 

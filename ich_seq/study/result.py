@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
 
-RESULT_VERSION = "1.0"
+RESULT_VERSION = "1.1"
 SCHEMA_FILE = "result.schema.json"
 
 LabelName = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
@@ -40,7 +40,7 @@ class Status(StrEnum):
 
 
 class Probabilities(Part):
-    """One probability a label; not calibrated unless the model says so."""
+    """One probability a label, as the stage gives it; never calibrated."""
 
     epidural: Probability
     intraparenchymal: Probability
@@ -50,6 +50,23 @@ class Probabilities(Part):
     any: Probability
 
     def of(self, label: str) -> float:
+        """The probability of one label by name. Raises ValueError for another name."""
+        if label not in LABEL_NAMES:
+            raise ValueError(f"label {label!r}: use one of {', '.join(LABEL_NAMES)}")
+        return getattr(self, label)
+
+
+class CalibratedProbabilities(Part):
+    """One calibrated probability a label; null for a label that the model does not calibrate."""
+
+    epidural: Probability | None
+    intraparenchymal: Probability | None
+    intraventricular: Probability | None
+    subarachnoid: Probability | None
+    subdural: Probability | None
+    any: Probability | None
+
+    def of(self, label: str) -> float | None:
         """The probability of one label by name. Raises ValueError for another name."""
         if label not in LABEL_NAMES:
             raise ValueError(f"label {label!r}: use one of {', '.join(LABEL_NAMES)}")
@@ -71,6 +88,8 @@ class SliceScore(Part):
     """What the slice alone suggests."""
     stage_two: Probabilities
     """What the slice suggests once the whole scan has been read."""
+    calibrated: CalibratedProbabilities | None = None
+    """Stage two's, calibrated for slices; null where the model has no calibration. Since 1.1."""
 
 
 class Peak(Part):
@@ -85,10 +104,12 @@ class Peak(Part):
 
 
 class Reading(StrEnum):
-    """What may be concluded from a score. Later versions add readings for models that ship thresholds."""
+    """What may be concluded from a score; none of them is a diagnosis, and later versions may add others."""
 
     NOT_THRESHOLDED = "not thresholded"
     INDETERMINATE = "indeterminate"
+    AT_OR_ABOVE = "at or above the balanced threshold"
+    BELOW = "below the balanced threshold"
 
 
 class LabelScore(Part):
@@ -101,6 +122,10 @@ class LabelScore(Part):
     """The score of the scan."""
     reading: str
     """A `Reading`; "indeterminate" in an incomplete series, where a bleed may lie in a gap, whatever the score."""
+    calibrated: Probability | None = None
+    """The scan's score by stage two, calibrated for maxima over scans; null where the model does not calibrate it. Since 1.1."""
+    balanced_threshold: Probability | None = None
+    """What `reading` compares stage two's score with, before calibration; null where the model has none. Since 1.1."""
 
 
 class Gap(Part):
@@ -222,9 +247,13 @@ def status_of(slices_missing: bool, warnings: bool) -> Status:
     return Status.WITH_WARNINGS if warnings else Status.COMPLETE
 
 
-def reading_of(status: Status) -> str:
-    """What may be concluded from any score: nothing may read absent where slices are missing, and nothing has a threshold yet."""
-    return Reading.INDETERMINATE.value if status is Status.INCOMPLETE else Reading.NOT_THRESHOLDED.value
+def reading_of(status: Status, score: float = 0.0, threshold: float | None = None) -> str:
+    """What may be concluded: nothing may read absent where slices are missing; else on which side of the threshold the score lies."""
+    if status is Status.INCOMPLETE:
+        return Reading.INDETERMINATE.value
+    if threshold is None:
+        return Reading.NOT_THRESHOLDED.value
+    return Reading.AT_OR_ABOVE.value if score >= threshold else Reading.BELOW.value
 
 
 def result_schema() -> dict[str, Any]:

@@ -13,6 +13,8 @@ ORDER = (
         "labels",
         "config",
         "metrics",
+        "calibration",
+        "thresholds",
         "dicom",
         "volume",
         "nifti",
@@ -26,9 +28,11 @@ ORDER = (
 ROOMS_OF = {
     "pydicom": {"dicom", "phantom", "report", "service"},
     "h5py": {"embeddings", "slices"},
-    "pandas": set(ORDER) - {"errors", "labels", "config", "metrics", "dicom", "volume", "nifti", "report"},
+    "pandas": set(ORDER)
+    - {"errors", "labels", "config", "metrics", "calibration", "thresholds", "dicom", "volume", "nifti", "report"},
     "torch": set(ORDER)
-    - {"errors", "files", "labels", "config", "metrics", "dicom", "volume", "nifti", "phantom", "manifest", "report"},
+    - {"errors", "files", "labels", "config", "metrics", "calibration", "thresholds", "dicom", "volume", "nifti"}
+    - {"phantom", "manifest", "report"},
     "rich": {"cli"},
     "click": {"cli"},
 }

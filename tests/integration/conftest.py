@@ -38,6 +38,8 @@ layers = 1
 [train_lstm]
 epochs = 2
 learning_rate = 1e-3
+[calibration]
+method = "temperature"
 """
 SUBTYPES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
 STUDIES, SLICES = 12, 20

@@ -58,14 +58,14 @@ def test_every_row_of_the_sample_is_answered_in_its_order_with_what_score_study_
 
 
 def test_an_interrupted_submission_goes_on_with_the_series_that_were_done(root: Path, monkeypatch) -> None:
-    from ich_seq.evaluation import submission
+    from ich_seq.evaluation import scoring
 
     whole = submit(root)
     assert whole.exit_code == 0
     expected = (root.parent / "submission.csv").read_bytes()
     (root.parent / "submission.csv").unlink()
     scored: list[str] = []
-    real = submission._score
+    real = scoring.score_series
 
     def dies_in_the_second(model, rows, base):
         scored.append(rows["series_instance_uid"].iloc[0])
@@ -73,7 +73,7 @@ def test_an_interrupted_submission_goes_on_with_the_series_that_were_done(root: 
             raise KeyboardInterrupt
         return real(model, rows, base)
 
-    monkeypatch.setattr(submission, "_score", dies_in_the_second)
+    monkeypatch.setattr(scoring, "score_series", dies_in_the_second)
     assert submit(root).exit_code == 130
     store = root.parent / "submission.csv.scored.jsonl"
     store.write_bytes(store.read_bytes() + b'{"series": "cut sho')

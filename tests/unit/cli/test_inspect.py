@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from dicom_factory import make_series
-from example_result import example_result
+from example_result import calibrated_result, example_result
 from pyarrow import parquet
 from tiny_model import write_tiny_model
 
@@ -50,6 +50,8 @@ def test_a_model_is_told_by_what_taught_it_and_its_digest(tmp_path):
         "resnext14_8x4d on 32 x 32 pixels, windows 40/80, 80/200, 40/380 HU",
         f"{info.weights_sha256}, verified",
         info.digest(),
+        "Probabilities are not calibrated.",
+        "no operating threshold has been chosen",
         "not a medical device",
     ):
         assert words in text
@@ -141,6 +143,9 @@ def test_results_and_tables_are_told_apart(tmp_path):
     parquet.write_table(table, tmp_path / "slices.parquet")
     assert "status complete" in inspect(tmp_path / "result.json")[1]
     assert "Any haemorrhage 0.900, not thresholded" in inspect(tmp_path)[1]
+    write_text(tmp_path / "result.json", result_json(calibrated_result()))
+    expected = "Any haemorrhage 0.900, calibrated 0.450, at or above the balanced threshold"
+    assert expected in inspect(tmp_path)[1]
     assert "the slices of one scored study: 10 slices" in inspect(tmp_path / "slices.csv")[1]
     assert "RSNA 2019 challenge: 2 images x 6 labels" in inspect(tmp_path / "stage_2_train.csv")[1]
     text = inspect(tmp_path / "slices.parquet")[1]

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
-from example_result import example_result
+from example_result import calibrated_result, example_result
 from rich.console import Console
 
 from ich_seq.cli.summary import print_summary
@@ -51,3 +51,14 @@ def test_text_from_a_model_cannot_steer_the_terminal():
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[bold]" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_calibrated_scores_and_sides_of_thresholds_are_shown(width):
+    lines = printed(calibrated_result(), width).splitlines()
+    (place,) = [number for number, line in enumerate(lines) if "Any haemorrhage" in line]
+    assert "0.90" in lines[place]
+    assert lines[place].count("0.45") == 2  # stage one, and half of .9
+    assert "at or above 0.500" in lines[place + 1]
+    assert "below 0.500" in printed(calibrated_result(), width)
+    assert "Neither is a diagnosis" in words(printed(calibrated_result(), width))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ich_seq.evaluation.evaluate import EvaluationInput
+from ich_seq.evaluation.data import EvaluationInput
 
 
 @pytest.fixture

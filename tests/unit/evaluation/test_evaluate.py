@@ -5,17 +5,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from ich_seq.calibration import Calibration
 from ich_seq.evaluation.bootstrap import Estimate
-from ich_seq.evaluation.evaluate import (
-    STAGE_ONE,
-    STAGE_TWO,
-    Evaluation,
-    EvaluationInput,
-    LevelEvaluation,
-    SystemScore,
-    evaluate,
-)
+from ich_seq.evaluation.data import CALIBRATED, STAGE_ONE, STAGE_TWO, EvaluationInput
+from ich_seq.evaluation.evaluate import evaluate
+from ich_seq.evaluation.result import Evaluation, LevelEvaluation, SystemScore
 from ich_seq.labels import LABEL_NAMES
+from ich_seq.thresholds import Threshold, Thresholds
 
 # Both sides add the same few hundred float64 terms in another order.
 ROUNDING = 1e-12
@@ -122,10 +118,7 @@ def test_json_has_null_for_what_is_undefined_and_reads_back(evaluation: Evaluati
 
 def test_the_order_of_the_slices_does_not_matter(held_out: EvaluationInput, evaluation: Evaluation):
     back = np.argsort(held_out.scan_ids)
-    values = {field.name: getattr(held_out, field.name) for field in dataclasses.fields(held_out)}
-    values["floors"] = {name: probs[back] for name, probs in held_out.floors.items()}
-    sorted_slices = {name: value[back] for name, value in values.items() if name not in ("floors", "validation")}
-    again = evaluate(EvaluationInput(**sorted_slices, floors=values["floors"]), rounds=200, seed=3)
+    again = evaluate(held_out.where(back), rounds=200, seed=3)
     first, second = evaluation.by_slice.gains[ANY].auc, again.by_slice.gains[ANY].auc
     assert (second.low, second.high) == pytest.approx((first.low, first.high), abs=ROUNDING)
     assert again.by_scan == evaluation.by_scan
@@ -145,3 +138,48 @@ def test_what_cannot_be_evaluated_is_refused(held_out: EvaluationInput, change, 
     object.__setattr__(held_out, *change(held_out))  # past the shape checks of the constructor
     with pytest.raises(ValueError, match=message):
         evaluate(held_out, rounds=10)
+
+
+def calibrated(held_out: EvaluationInput) -> EvaluationInput:
+    half = {"method": "temperature", "factor": 0.5}
+    fields = {
+        "method": "temperature",
+        "patients": 1,
+        "scans": 1,
+        "slices": 1,
+        "of_slices": [half] * 6,
+        "of_scans": [half] * 6,
+    }
+    return dataclasses.replace(held_out, calibration=Calibration.model_validate(fields))
+
+
+def test_a_calibrated_model_adds_a_system_with_the_same_order_and_other_losses(held_out: EvaluationInput):
+    with_it = evaluate(calibrated(held_out), rounds=50, seed=3)
+    for level in (with_it.by_slice, with_it.by_scan, with_it.by_patient):
+        assert level is not None
+        assert [each.system for each in level.systems][-2:] == [STAGE_TWO, CALIBRATED]
+        two, third = (system(level, name).labels[ANY] for name in (STAGE_TWO, CALIBRATED))
+        assert third.auc == two.auc
+        assert third.brier != two.brier
+    odds = held_out.stage_two[:, ANY] / (1 - held_out.stage_two[:, ANY])
+    expected = log_loss(held_out.labels[:, ANY], np.sqrt(odds) / (1 + np.sqrt(odds)))
+    assert with_it.by_slice is not None
+    assert system(with_it.by_slice, CALIBRATED).labels[ANY].log_loss.value == pytest.approx(expected, abs=ROUNDING)
+
+
+def test_labels_of_whole_scans_are_not_counted_by_slice(held_out: EvaluationInput):
+    found = evaluate(dataclasses.replace(held_out, whole_scans=True), rounds=50, seed=3)
+    assert found.by_slice is None
+    assert found.by_scan == evaluate(held_out, rounds=50, seed=3).by_scan
+
+
+def test_a_models_own_thresholds_serve_where_there_are_no_validation_patients(held_out: EvaluationInput):
+    points = [
+        Threshold(level=level, label="any", rule="balanced", score=score, positives=1, negatives=1)
+        for level, score in (("slice", 0.5), ("scan", 0.75))
+    ]
+    data = dataclasses.replace(held_out, thresholds=Thresholds(patients=1, points=tuple(points)))
+    found = evaluate(data, rounds=50, seed=3)
+    levels = (found.by_slice, found.by_scan, found.by_patient)
+    used = [[(each.system, each.label, each.threshold) for each in level.operating_points] for level in levels if level]
+    assert used == [[(STAGE_TWO, "any", 0.5)], [(STAGE_TWO, "any", 0.75)], [(STAGE_TWO, "any", 0.75)]]

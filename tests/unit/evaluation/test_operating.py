@@ -5,12 +5,14 @@ import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, brier_score_loss, f1_score, recall_score
 
 from ich_seq.evaluation.bootstrap import PatientBootstrap
-from ich_seq.evaluation.evaluate import STAGE_ONE, STAGE_TWO, EvaluationInput, ValidationScores, evaluate
+from ich_seq.evaluation.data import STAGE_ONE, STAGE_TWO, EvaluationInput, ValidationScores
+from ich_seq.evaluation.evaluate import evaluate
 from ich_seq.evaluation.operating import (
     BALANCED,
     SENSITIVE_RULE,
     Scored,
     choose_threshold,
+    choose_thresholds,
     operating_points,
     points_of,
 )
@@ -38,7 +40,8 @@ def test_figures_at_a_threshold_are_those_by_hand() -> None:
     truth = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     score = np.array([0.9, 0.8, 0.5, 0.2, 0.6, 0.4, 0.3, 0.2, 0.1, 0.0])
     bootstrap = PatientBootstrap(np.arange(10), rounds=50)
-    point, _ = operating_points("stage two", "any", validation, Scored(truth, score), bootstrap)
+    chosen = choose_thresholds(validation)
+    point, _ = operating_points("stage two", "any", chosen, Scored(truth, score), bootstrap)
     assert point.threshold == 0.5
     assert point.sensitivity.value == pytest.approx(3 / 4)
     assert point.specificity.value == pytest.approx(5 / 6)
@@ -55,7 +58,8 @@ def test_figures_at_a_threshold_are_those_by_hand() -> None:
 def test_what_is_undefined_is_null_with_a_reason() -> None:
     validation = Scored(np.array([1, 0]), np.array([0.5, 0.4]))
     bootstrap = PatientBootstrap(np.arange(3), rounds=50)
-    point, _ = operating_points("stage two", "any", validation, Scored(np.zeros(3, int), np.zeros(3)), bootstrap)
+    chosen, nobody = choose_thresholds(validation), Scored(np.zeros(3, int), np.zeros(3))
+    point, _ = operating_points("stage two", "any", chosen, nobody, bootstrap)
     assert point.sensitivity.value is None
     assert point.sensitivity.reason == "no positive"
     assert point.specificity.value == 1

@@ -3,8 +3,11 @@ import re
 
 import pytest
 
+from ich_seq.calibration import Calibration
 from ich_seq.evaluation.bootstrap import Estimate
-from ich_seq.evaluation.evaluate import Evaluation, EvaluationInput, evaluate
+from ich_seq.evaluation.data import EvaluationInput
+from ich_seq.evaluation.evaluate import evaluate
+from ich_seq.evaluation.result import About, Evaluation
 from ich_seq.evaluation.table import markdown_table, text_table
 
 
@@ -88,3 +91,30 @@ def test_markdown_rows_have_as_many_cells_as_their_header(evaluation: Evaluation
         cells = {line.count("|") for line in table.splitlines()}
         assert cells == {8}
         assert len(table.splitlines()) == 2 + 7
+
+
+def test_calibration_has_a_row_of_losses_and_no_column(held_out: EvaluationInput):
+    half = {"method": "temperature", "factor": 0.5}
+    fields = {"patients": 1, "scans": 1, "slices": 1, "of_slices": [half] * 6, "of_scans": [half] * 6}
+    calibration = Calibration.model_validate({"method": "temperature", **fields})
+    evaluation = evaluate(dataclasses.replace(held_out, calibration=calibration), rounds=50)
+    text = text_table(evaluation)
+    assert text.count("\n  calibrated  ") == 2
+    assert all(len(line) <= 120 for line in text.splitlines())
+    assert "stage two, calibrated" not in text
+    assert markdown_table(evaluation).count("|   calibrated |") == 2
+
+
+def test_figures_of_training_patients_and_of_other_tables_are_called_so(held_out: EvaluationInput):
+    sentence = "NOT HELD OUT: 1 of 3 patients taught the model."
+    about = About(
+        model="m", model_digest=None, dataset="own", measured_on=sentence, external=True, training_patients=True
+    )
+    evaluation = evaluate(dataclasses.replace(held_out, whole_scans=True), rounds=20).model_copy(
+        update={"about": about}
+    )
+    for text in (text_table(evaluation), markdown_table(evaluation)):
+        assert text.startswith(sentence)
+        assert "27 scans of 25 patients" in text
+        assert "held-out" not in text
+        assert "AUC per slice" not in text

@@ -13,7 +13,7 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.description import load_description, shipped_descriptions
 from ich_seq.manifest.index import IndexChoices, index_dataset
 from ich_seq.manifest.split import SPLITS, check_no_leak
-from ich_seq.manifest.table import COLUMNS, read_table, write_table
+from ich_seq.manifest.table import COLUMNS, OPTIONAL_COLUMNS, read_table, write_table
 
 from .conftest import RsnaCopy, rsna_id, write_slice
 
@@ -27,7 +27,7 @@ def table(rsna: RsnaCopy) -> pd.DataFrame:
 
 
 def test_every_image_is_one_row_with_its_labels_and_identifiers(rsna: RsnaCopy, table: pd.DataFrame):
-    assert {name: str(kind) for name, kind in table.dtypes.items()} == COLUMNS
+    assert {name: str(kind) for name, kind in table.dtypes.items()} == COLUMNS | OPTIONAL_COLUMNS
     assert len(table) == len(rsna.images) == 84
     for row in table.to_dict("records"):
         facts = rsna.images[row["sop_instance_uid"]]

@@ -13,7 +13,7 @@ from ich_seq.dicom import read_slice_hu, read_study_files
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.labels import LABEL_NAMES, SUBTYPE_NAMES
 from ich_seq.manifest.index import IndexChoices, index_dataset, split_record
-from ich_seq.manifest.table import COLUMNS, PER_SCAN, PER_SLICE, slice_places, write_table
+from ich_seq.manifest.table import COLUMNS, OPTIONAL_COLUMNS, PER_SCAN, PER_SLICE, slice_places, write_table
 from ich_seq.nifti import NiftiScan, read_stored_slice
 from ich_seq.volume import WHOLE_FILE, Volume
 
@@ -106,7 +106,7 @@ def write_ct_ich(root: Path, rows: list[str]) -> None:
 def test_ct_ich_is_read_with_its_own_columns_and_its_inverted_any(tmp_path: Path):
     write_ct_ich(tmp_path, [*ct_ich(tmp_path), "130,1,0,0,0,0,0,1,0"])
     table, notes = index_dataset("ct_ich", tmp_path, SPLIT)
-    assert {name: str(kind) for name, kind in table.dtypes.items()} == COLUMNS
+    assert {name: str(kind) for name, kind in table.dtypes.items()} == COLUMNS | OPTIONAL_COLUMNS
     assert len(table) == 12
     assert set(table["labelled"]) == {PER_SLICE}
     positive = table[table["any"] == 1]

@@ -9,10 +9,13 @@ import torch
 from safetensors.numpy import load_file, save_file
 from tiny_model import write_tiny_model
 
+from ich_seq.calibration import Calibration, Temperature, Uncalibrated
 from ich_seq.errors import BundleError
 from ich_seq.files import sha256_of
 from ich_seq.model.bundle import read_bundle, read_info, sealed
+from ich_seq.model.card import add_section, card_to_write
 from ich_seq.model.torch_backend import TorchModel
+from ich_seq.thresholds import Threshold, Thresholds
 
 
 @pytest.fixture
@@ -147,3 +150,47 @@ def test_one_slice_and_many_are_refined(folder: Path) -> None:
         refined = model.refine(np.zeros((slices, width), np.float32), np.full((slices, 6), 0.5, np.float32))
         assert refined.shape == (slices, 6)
         assert torch.isfinite(torch.from_numpy(refined)).all()
+
+
+def half_and_thresholds() -> dict:
+    """Every label's logit halved; one threshold for scans."""
+    half = (Uncalibrated(reason="no validation scan is positive"), *(Temperature(factor=0.5) for _ in range(5)))
+    calibration = Calibration(method="temperature", patients=4, scans=5, slices=6, of_slices=half, of_scans=half)
+    point = Threshold(level="scan", label="any", rule="balanced", score=0.25, positives=2, negatives=3)
+    sensitive = point.model_copy(update={"rule": "sensitive", "score": 0.125})
+    return {"calibration": calibration, "thresholds": Thresholds(patients=4, points=(point, sensitive))}
+
+
+def test_calibration_and_thresholds_are_in_the_bundle_sealed_and_on_the_card(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    bare = write_tiny_model(tmp_path / "bare")
+    info = write_tiny_model(folder, **half_and_thresholds())
+    assert read_info(folder) == info
+    assert info.digest() != bare.digest()
+    card = (folder / "README.md").read_text()
+    assert (
+        "fitted on 4 validation patients (5 scans, 6 slices). Not calibrated: epidural (no validation scan is positive)."
+        in card
+    )
+    assert "any: balanced 0.250, sensitive 0.125; chosen on 2 positive and 3 other scans" in card
+    assert "epidural: none, one class only among the validation scans" in card
+    assert "not calibrated" in (tmp_path / "bare" / "README.md").read_text()
+    content = json.loads((folder / "model.json").read_text())
+    content["thresholds"]["points"][0]["score"] = 0.9
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match="changed since it was written"):
+        read_info(folder)
+
+
+def test_an_evaluation_on_the_card_is_replaced_by_the_same_ones_next_and_survives_a_rewrite(folder: Path) -> None:
+    before = (folder / "model.json").read_bytes()
+    for text in ("## first", "## second"):
+        add_section(folder, "here", text)
+    add_section(folder, "elsewhere", "## third")
+    card = (folder / "README.md").read_text()
+    assert "## first" not in card
+    assert card.index("## second") < card.index("## third")
+    assert (folder / "model.json").read_bytes() == before
+    assert card_to_write(folder, read_info(folder)) == card
+    other = read_info(folder).model_copy(update={"name": "another"})
+    assert "## second" not in card_to_write(folder, other)

@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from example_result import example_result
+from example_result import calibrated_result, example_result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +45,11 @@ def test_every_row_says_status_and_notice():
     rows = list(csv.DictReader(io.StringIO(slices_csv(example_result()))))
     assert {row["status"] for row in rows} == {"complete"}
     assert {row["notice"] for row in rows} == {"research software, not for clinical use"}
+
+
+def test_calibrated_probabilities_are_columns_that_are_empty_without_calibration():
+    rows = list(csv.DictReader(io.StringIO(slices_csv(calibrated_result()))))
+    assert float(rows[3]["calibrated_any"]) == 0.45
+    assert rows[3]["calibrated_epidural"] == ""
+    (plain, *_) = csv.DictReader(io.StringIO(slices_csv(example_result())))
+    assert {plain[f"calibrated_{name}"] for name in LABEL_NAMES} == {""}

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from example_result import example_result
+from example_result import calibrated_result, example_result
 
 from ich_seq.labels import LABELS, RESEARCH_NOTICE
 from ich_seq.report.curves import label_curve, shown, unbroken_runs
@@ -158,3 +158,18 @@ def test_page_is_made_without_heavy_libraries():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     for heavy in ("torch", "pandas", "scipy", "sklearn", "matplotlib"):
         assert f"'{heavy}'" not in loaded
+
+
+def test_calibrated_scores_and_sides_of_thresholds_stand_beside_the_raw_scores():
+    text = re.sub(r"\s+", " ", Page(render_study_page(calibrated_result())).text)
+    assert "at or above 0.500" in text
+    assert "below 0.500" in text
+    assert "on which side of the balanced threshold" in text
+    assert "0.45" in text  # half of .9
+    assert "neither is a diagnosis" in text
+    assert "no threshold has been chosen" not in text
+    assert "cali-brated" not in Page(render_study_page(example_result())).text
+    incomplete = Page(render_study_page(calibrated_result(Status.INCOMPLETE))).text
+    assert "at or above 0" not in incomplete
+    assert "below 0" not in incomplete
+    assert incomplete.count("indeterminate") == len(LABELS)

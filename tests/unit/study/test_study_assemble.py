@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import TRAINED_ON
 
+from ich_seq.calibration import Calibration, Temperature, Uncalibrated
 from ich_seq.config import CnnConfig, LstmConfig, PreprocessConfig
 from ich_seq.dicom import read_study_files
 from ich_seq.errors import ModelError
 from ich_seq.model.bundle import BundleInfo
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble, shortest_float
+from ich_seq.thresholds import Threshold, Thresholds
 from ich_seq.volume import Volume
 
 INFO = BundleInfo(
@@ -89,3 +91,55 @@ def test_no_text_of_the_header_but_uids_is_in_a_result(tmp_path):
     probabilities = ScanProbabilities(flat, flat)
     result = assemble(Volume(study.chosen), probabilities, ModelUse(INFO, "cpu"), study.candidates, [], {})
     assert "MARKER" not in result.model_dump_json()
+
+
+def with_calibration_and_threshold() -> BundleInfo:
+    """Slices keep half of their logit, scans a third; `any` has a threshold of .75 for scans; epidural has neither."""
+    none = Uncalibrated(reason="no validation scan is positive")
+    of_slices, of_scans = ((none, *(Temperature(factor=f) for _ in range(5))) for f in (0.5, 1 / 3))
+    calibration = Calibration(
+        method="temperature", patients=1, scans=1, slices=1, of_slices=of_slices, of_scans=of_scans
+    )
+    point = Threshold(level="scan", label="any", rule="balanced", score=0.75, positives=1, negatives=1)
+    return INFO.model_copy(update={"calibration": calibration, "thresholds": Thresholds(patients=1, points=(point,))})
+
+
+@pytest.mark.parametrize(
+    ("score", "reading"), [(0.75, "at or above the balanced threshold"), (0.74, "below the balanced threshold")]
+)
+def test_a_calibrated_model_with_thresholds_says_both_beside_the_raw_score(volume, score, reading):
+    """.9 is odds of 9: half the logit gives 3 to 1 on its slice, .75; .75 is 3 to 1, a third of that logit the cube root of 3."""
+    two = np.full((6, 6), 0.5, np.float32)
+    two[2, 1], two[3, 5] = 0.9, score
+    info = with_calibration_and_threshold()
+    result = assemble(volume, ScanProbabilities(two / 2, two), ModelUse(info, "cpu"), [], [], {})
+    assert result.slices[2].stage_two.intraparenchymal == pytest.approx(0.9)
+    assert result.slices[2].calibrated.intraparenchymal == pytest.approx(0.75, abs=1e-6)  # float32 score
+    assert result.slices[2].calibrated.epidural is None
+    assert result.label("epidural").calibrated is None
+    assert result.label("intraparenchymal").calibrated == pytest.approx(9 ** (1 / 3) / (1 + 9 ** (1 / 3)), abs=1e-6)
+    assert result.label("any").reading == reading
+    assert result.label("any").balanced_threshold == 0.75
+    assert result.label("subdural").reading == "not thresholded"
+    assert result.model.calibrated
+    assert result.model.thresholded
+
+
+def test_an_incomplete_series_stays_indeterminate_whatever_the_threshold(tmp_path):
+    paths = make_series(tmp_path, slices=8)
+    paths[4].unlink()
+    (study,) = read_study_files([path for path in paths if path.exists()]).studies
+    assert study.chosen is not None
+    volume = Volume(study.chosen)
+    two = np.full((7, 6), 0.99, np.float32)
+    result = assemble(
+        volume, ScanProbabilities(two, two), ModelUse(with_calibration_and_threshold(), "cpu"), [], [], {}
+    )
+    assert {score.reading for score in result.scan} == {"indeterminate"}
+
+
+def test_without_calibration_the_new_fields_are_null(volume):
+    flat = np.full((6, 6), 0.5, np.float32)
+    result = result_of(volume, flat, flat)
+    assert {score.calibrated for score in result.scan} | {score.balanced_threshold for score in result.scan} == {None}
+    assert {score.calibrated for score in result.slices} == {None}

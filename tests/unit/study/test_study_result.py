@@ -82,6 +82,17 @@ def test_an_incomplete_scan_reads_indeterminate_whatever_the_score():
     result = example_result(status=Status.INCOMPLETE)
     assert {score.reading for score in result.scan} == {"indeterminate"}
     assert reading_of(Status.WITH_WARNINGS) == reading_of(Status.COMPLETE) == "not thresholded"
+    assert reading_of(Status.INCOMPLETE, 0.1, 0.5) == reading_of(Status.INCOMPLETE, 0.9, 0.5) == "indeterminate"
+
+
+def test_a_result_of_version_1_0_is_read_and_fits_the_schema():
+    content = json.loads(example_result().model_dump_json()) | {"version": "1.0"}
+    for part in content["scan"]:
+        del part["calibrated"], part["balanced_threshold"]
+    for part in content["slices"]:
+        del part["calibrated"]
+    jsonschema.Draft202012Validator(result_schema()).validate(content)
+    assert StudyResult.model_validate(content).label("any").calibrated is None
 
 
 def test_every_result_carries_the_notice_and_six_labels_in_order():

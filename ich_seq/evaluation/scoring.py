@@ -1,0 +1,142 @@
+"""Many series through a bundle, resumably: what both stages say of every slice, kept as soon as a series is done."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from ich_seq.errors import OutputError, PixelsUnreadableError
+from ich_seq.files import output_errors, write_text
+from ich_seq.labels import LABEL_NAMES
+from ich_seq.manifest.table import slice_places
+from ich_seq.nifti import read_stored_slice
+from ich_seq.study.score import CHUNK_SLICES, StudyModel
+from ich_seq.volume import Slice
+
+STORE_VERSION = 2
+DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesScores:
+    """Both stages' probabilities of one series, in the order of its rows, to six decimals; nan where a slice cannot be read."""
+
+    stage_one: Float64[np.ndarray, "s 6"]
+    stage_two: Float64[np.ndarray, "s 6"]
+    unreadable: tuple[str, ...] = ()
+
+
+def score_table(
+    model: StudyModel,
+    table: pd.DataFrame,
+    root: Path,
+    store: "ScoreStore",
+    on_series: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[tuple[pd.DataFrame, SeriesScores]]:
+    """The rows of each series, feet to head, with their scores; a series that is in the store is not scored again.
+
+    One with slices that cannot be read is not kept there: they may have been repaired when the call is repeated.
+
+    Raises:
+        OutputError: the store cannot be written.
+    """
+    groups = list(table.groupby("series_instance_uid", sort=True))
+    for done, (_, series) in enumerate(groups, start=1):
+        rows = series.sort_values(["position_mm", "sop_instance_uid"])
+        found = store.find(rows)
+        if found is None:
+            found = score_series(model, rows, root)
+            if not found.unreadable:
+                store.add(rows, found)
+        yield rows, found
+        on_series(done, len(groups))
+
+
+def score_series(model: StudyModel, rows: pd.DataFrame, root: Path) -> SeriesScores:
+    """Both stages on one series, whose rows run feet to head; slices that cannot be read are left out of it and named."""
+    prob, reduced, kept, unreadable = [], [], [], []
+    chunk: list[Slice] = []
+
+    def read_chunk() -> None:
+        if chunk:
+            reading = model.read_slices(chunk)
+            prob.append(reading[0])
+            reduced.append(reading[1])
+            chunk.clear()
+
+    for place, (path, index) in enumerate(slice_places(rows, root)):
+        try:
+            chunk.append(read_stored_slice(path, index))
+            kept.append(place)
+        except PixelsUnreadableError as error:
+            unreadable.append(error.message)
+        if len(chunk) == CHUNK_SLICES:
+            read_chunk()
+    read_chunk()
+    one, two = (np.full((len(rows), len(LABEL_NAMES)), np.nan) for _ in range(2))
+    if kept:
+        one[kept] = np.concatenate(prob)
+        two[kept] = model.refine(np.concatenate(reduced), np.concatenate(prob))
+    return SeriesScores(one.round(DECIMALS), two.round(DECIMALS), tuple(unreadable))
+
+
+class ScoreStore:
+    """The scores of finished series as JSON lines, the first of which names the model; a line that a kill cut short is left out."""
+
+    def __init__(self, path: Path, model_digest: str) -> None:
+        """Takes up what is there, or begins.
+
+        Raises:
+            OutputError: the file holds scores of another model or of another version, or cannot be written.
+        """
+        self.path = path
+        owner = {"model": model_digest, "version": STORE_VERSION}
+        lines = list(_whole_lines(path))
+        if lines and lines[0] != owner:
+            raise OutputError(f"{path}: holds scores of another model; remove it, or choose another --out", path=path)
+        self._known = {line["series"]: line for line in lines[1:]}
+        write_text(path, "".join(json.dumps(line) + "\n" for line in (owner, *self._known.values())))
+
+    def find(self, rows: pd.DataFrame) -> SeriesScores | None:
+        """What is kept of the series with these slices in this order; None when it has not been scored."""
+        line = self._known.get(_key(rows))
+        if line is None:
+            return None
+        one, two = (np.array(line[stage], np.float64).reshape(-1, len(LABEL_NAMES)) for stage in ("one", "two"))
+        return SeriesScores(one, two)
+
+    def add(self, rows: pd.DataFrame, scores: SeriesScores) -> None:
+        """Keeps one series.
+
+        Raises:
+            OutputError: disk full, or the file is not writable.
+        """
+        line = {"series": _key(rows), "one": scores.stage_one.tolist(), "two": scores.stage_two.tolist()}
+        with output_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def remove(self) -> None:
+        """Removes the file, when all is done."""
+        self.path.unlink(missing_ok=True)
+
+
+def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines before the one that a kill may have cut short."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return
+
+
+def _key(rows: pd.DataFrame) -> str:
+    """A series by its slices: SHA-256 of their identifiers in order."""
+    return hashlib.sha256("\n".join(rows["sop_instance_uid"]).encode()).hexdigest()

@@ -1,0 +1,119 @@
+"""The model card in Markdown: what a model is, what taught it, how its scores read, and what evaluations found."""
+
+import re
+from pathlib import Path
+
+from ich_seq.calibration import Calibration
+from ich_seq.errors import BundleError
+from ich_seq.files import write_text
+from ich_seq.labels import LABELS
+from ich_seq.model.bundle import CARD_FILE, BundleInfo, read_info
+from ich_seq.thresholds import BALANCED, SCAN, SENSITIVE_RULE, Thresholds
+
+_SECTION = re.compile(r"<!-- evaluation (\S+) -->\n.*?<!-- end -->\n", re.DOTALL)
+
+
+def model_card(info: BundleInfo) -> str:
+    """The card of a model that nobody has evaluated yet."""
+    windows = ", ".join(f"{window.level:g}/{window.width:g}" for window in info.preprocess.windows)
+    trained = info.trained_on
+    losses = "\n".join(f"- {stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items())
+    return f"""# Model card: {info.name}
+
+{info.intended_use}
+
+## What it is
+A two-stage reader of head CT: {info.cnn.backbone} reads each slice ({info.preprocess.size} x {info.preprocess.size} pixels,
+windows {windows} HU level/width), its {info.embedding_width}-d embedding is reduced to {info.reduced_width} by PCA, and a
+bidirectional LSTM ({info.lstm.layers} x {info.lstm.hidden} units per direction) reads the scan from feet to head.
+Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score is the maximum over its slices.
+
+## What taught it
+{trained.description}
+{trained.patients} patients, {trained.scans} scans, {trained.slices} slices ({trained.dataset}).
+
+## Validation loss (weighted log loss, divisor 7)
+{losses}
+
+## Calibration
+{describe_calibration(info.calibration)}
+
+## Thresholds
+{_thresholds(info.thresholds)}
+
+Model digest: `{info.digest()}`.
+Weights SHA-256: `{info.weights_sha256}`; written by ichseq {info.ichseq_version}.
+"""
+
+
+def card_to_write(folder: Path, info: BundleInfo) -> str:
+    """The card of a model that is about to be written to `folder`; the one that lies there if it is this very model's.
+
+    A model that is written again the same keeps what evaluations have added.
+    """
+    try:
+        same = read_info(folder) == info
+        return (folder / CARD_FILE).read_text(encoding="utf-8") if same else model_card(info)
+    except (BundleError, OSError, UnicodeDecodeError):
+        return model_card(info)
+
+
+def add_section(folder: Path, key: str, markdown: str) -> Path:
+    """Puts an evaluation into the card of the model in `folder`, in place of one with the same key; returns the card's path.
+
+    The key has no blanks.
+
+    model.json, whose digest names the model, stays as it is.
+
+    Raises:
+        BundleError: no model there.
+        OutputError: the card cannot be written.
+    """
+    card = card_to_write(folder, read_info(folder))
+    section = f"<!-- evaluation {key} -->\n{markdown.strip()}\n<!-- end -->\n"
+    there = next((found for found in _SECTION.finditer(card) if found[1] == key), None)
+    if there is None:
+        card = f"{card.rstrip()}\n\n{section}"
+    else:
+        card = card[: there.start()] + section + card[there.end() :]
+    write_text(folder / CARD_FILE, card)
+    return folder / CARD_FILE
+
+
+def describe_calibration(calibration: Calibration | None) -> str:
+    """One or two sentences: how scores were calibrated, on whom, and which labels were not."""
+    if calibration is None:
+        return "Probabilities are not calibrated."
+    text = (
+        f"{calibration.method.capitalize()}, one curve a label for slices and another for scans, fitted on {calibration.patients} "
+        f"validation patients ({calibration.scans} scans, {calibration.slices} slices)."
+    )
+    missing = [f"{label} ({reason})" for label, reason in calibration.uncalibrated().items()]
+    return f"{text} Not calibrated: {', '.join(missing)}." if missing else text
+
+
+def describe_thresholds(thresholds: Thresholds | None) -> list[str]:
+    """A line for each label: the scan's score at which either rule says at or above, and the scans that chose it."""
+    if thresholds is None:
+        return ["no operating threshold has been chosen"]
+    lines = []
+    for label in LABELS:
+        balanced = thresholds.find(SCAN, label.name, BALANCED)
+        sensitive = thresholds.find(SCAN, label.name, SENSITIVE_RULE)
+        if balanced is None or sensitive is None:
+            lines.append(f"{label.name}: none, one class only among the validation scans")
+        else:
+            chosen_on = f"chosen on {balanced.positives} positive and {balanced.negatives} other scans"
+            lines.append(f"{label.name}: balanced {balanced.score:.3f}, sensitive {sensitive.score:.3f}; {chosen_on}")
+    return lines
+
+
+def _thresholds(thresholds: Thresholds | None) -> str:
+    if thresholds is None:
+        return "No operating threshold has been chosen."
+    lines = "\n".join(f"- {line}" for line in describe_thresholds(thresholds))
+    return f"""On a scan's score by stage two, not calibrated; chosen on {thresholds.patients} validation patients. `balanced` has the
+largest sum of sensitivity and specificity there, `sensitive` finds 95 % of the positives there. At or above, or below:
+neither is a diagnosis.
+
+{lines}"""
