@@ -27,6 +27,8 @@ from ich_seq.slices.train import load_cnn
 from ich_seq.training.run import Run
 
 HELD_OUT, VALIDATION = "test", "validation"
+FLOOR_SLICES = 20_000
+"""So many training slices teach the floors at most: their images are read anew, and RSNA's would be 395 GB."""
 _HELD_OUT_PATIENTS = "Held-out patients of the run: split test, on whom nothing was fitted or chosen."
 _LEAKING = "NOT HELD OUT: the split is by series, and some patients are on both sides."
 _KEPT = (
@@ -75,7 +77,7 @@ def held_out_input(
 ) -> tuple[EvaluationInput, pd.DataFrame]:
     """Truth, both stages and the floors on the held-out slices, and the scores as a table.
 
-    The floors are fitted on the run's training patients, without the slices that cannot be read.
+    The floors are fitted on the run's training patients, without the slices that cannot be read: on all, or on FLOOR_SLICES of them.
 
     Raises:
         DatasetError, CacheError: as `split_scores`; or more than 1 % of the training slices cannot be read, or a held-out slice
@@ -83,7 +85,7 @@ def held_out_input(
     """
     scores, chosen_on = split_scores(run, table), validation_scores(run, table)
     info = _bundle_info(run)
-    training = table[table["split"].isin(TRAINING_SPLITS)]
+    training = floor_rows(table[table["split"].isin(TRAINING_SPLITS)], FLOOR_SLICES, run.config.seed)
     both = pd.concat([training, scores], ignore_index=True)
     histogram, readable = _histograms(slice_places(both, root), on_slice)
     held_out = np.arange(len(both)) >= len(training)
@@ -101,6 +103,13 @@ def held_out_input(
         calibration=None if info is None else info.calibration,
     )
     return data, scores
+
+
+def floor_rows(training: pd.DataFrame, slices: int, seed: int) -> pd.DataFrame:
+    """The rows of whole series in a seeded random order until they are so many slices, or all; in the order of the table."""
+    series = np.random.default_rng(seed).permutation(sorted(training["series_instance_uid"].unique()))
+    before = training["series_instance_uid"].value_counts()[series].cumsum().shift(fill_value=0)
+    return training[training["series_instance_uid"].isin(before.index[before < slices])]
 
 
 def evaluate_run(
