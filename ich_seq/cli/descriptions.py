@@ -134,6 +134,7 @@ def of_run(folder: Path) -> Description:
     run = open_run(folder)
     steps = run.record().get("steps", {})
     done = [f"{step}, finished {facts.get('finished', 'at an unknown time')}" for step, facts in steps.items()]
+    pictures = [str(path) for path in sorted(folder.glob("stage_*/curves.png"))]
     return Description(
         "run",
         f"a run of the experiment {run.config.name}",
@@ -141,6 +142,7 @@ def of_run(folder: Path) -> Description:
             "about": run.config.about,
             "seed": run.config.seed,
             "steps done": done or ["none"],
+            "learning curves": pictures or "not yet",
             "model": str(run.model) if (run.model / "model.json").exists() else "not yet",
         },
     )

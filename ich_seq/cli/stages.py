@@ -4,17 +4,21 @@ Each imports what it needs itself: torch, torchvision, scikit-learn and matplotl
 """
 
 import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ich_seq.cli.progress import counting, fitting
+from ich_seq.cli.progress import FitProgress, counting, fitting
+from ich_seq.cli.seeds import note_of, spread_line
 from ich_seq.cli.steps import StepContext, begin_tiles, image_folder
 from ich_seq.errors import DatasetError, OutputError, UsageError
 from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
+from ich_seq.training import ranks
 
 HELD_OUT_KEY = "held-out"
 """Names the section of the model card on the patients that the run held out."""
@@ -22,6 +26,7 @@ HELD_OUT_KEY = "held-out"
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ich_seq.config import TrainCnnConfig, TrainLstmConfig
     from ich_seq.embeddings.cluster import Cluster
     from ich_seq.embeddings.extract import ExtractionReport
     from ich_seq.embeddings.stage import FeaturesReport
@@ -41,8 +46,9 @@ def run_train_cnn(context: StepContext, *, quiet: bool, tiles: Path | None = Non
     slices = int(context.table["split"].isin(splits).sum())
     with fitting("stage one", slices, "slices", quiet=quiet) as on_progress:
         result = train_cnn(run.config, context.table, origin, run.stage_one, context.device, on_progress)
+    _draw_curves(run.stage_one, f"Stage one of {run.config.name}", run.config.train_cnn)
     digest = sha256_of(run.stage_one / WEIGHTS_FILE)
-    _note_fit(context, "train-cnn", result, digest, time.monotonic() - started)
+    _note_fit(context, "train-cnn", result, digest, time.monotonic() - started, {})
     return result
 
 
@@ -90,7 +96,7 @@ def run_train_lstm(context: StepContext, *, quiet: bool) -> "FitResult":
     from ich_seq.evaluation.held_out import validation_scores
     from ich_seq.model.assemble import Fitted, assemble
     from ich_seq.sequence.dataset import label_scans
-    from ich_seq.sequence.train import train_lstm
+    from ich_seq.sequence.seeds import keep_best, train_seeds
     from ich_seq.slices.train import load_cnn
 
     run, started = context.run, time.monotonic()
@@ -103,13 +109,24 @@ def run_train_lstm(context: StepContext, *, quiet: bool) -> "FitResult":
     }
     reserved = run.config.train_lstm.patients == "reserved"
     taught = len(grouped["stage_two"]) + (0 if reserved else len(grouped["stage_one"]))
-    with fitting("stage two", taught, "scans", quiet=quiet) as on_progress:
-        result = train_lstm(run.config, grouped, run.stage_two, context.device, on_progress)
+    count = run.config.train_lstm.seeds
+
+    def watch(number: int) -> AbstractContextManager[Callable[[FitProgress], None]]:
+        title = "stage two" if count == 1 else f"stage two, seed_{number} ({number + 1} of {count})"
+        return fitting(title, taught, "scans", quiet=quiet)
+
+    fits = train_seeds(run.config, grouped, run.stage_two, context.device, watch)
+    kept = keep_best(fits, run.stage_two)
+    name = f"Stage two of {run.config.name}" + (f", {kept.folder.name} of {count} seeds" if count > 1 else "")
+    others = [each.folder for each in fits if each is not kept]
+    _draw_curves(run.stage_two, name, run.config.train_lstm, others)
     seen = validation_scores(run, context.table)
     fitted = Fitted(fit_calibration(seen, run.config.calibration.method), fit_thresholds(seen))
     info = assemble(run, context.table, _description(context), fitted)
-    _note_fit(context, "train-lstm", result, info.weights_sha256, time.monotonic() - started)
-    return result
+    _note_fit(context, "train-lstm", kept.result, info.weights_sha256, time.monotonic() - started, note_of(fits, kept))
+    if count > 1 and not quiet:
+        click.echo(spread_line(fits, kept))
+    return kept.result
 
 
 def run_evaluate(context: StepContext, *, quiet: bool) -> tuple["Evaluation", Path]:
@@ -226,7 +243,26 @@ def _add_to_card(model: Path, evaluation: "Evaluation", key: str) -> None:
     add_section(model, key, card_section(evaluation))
 
 
-def _note_fit(context: StepContext, step: str, result: "FitResult", digest: str, seconds: float) -> None:
+def _draw_curves(
+    folder: Path, title: str, section: "TrainCnnConfig | TrainLstmConfig", others: Sequence[Path] = ()
+) -> None:
+    """The fit's learning curves as a picture in its folder; of several processes the first draws."""
+    from ich_seq.report.learning_curves import write_learning_curves
+    from ich_seq.training.settings import fit_settings, learning_rate_factor
+
+    if ranks.rank() > 0:
+        return
+    settings = fit_settings(section, 0, "")
+
+    def rate_after(epochs: float) -> float:
+        return settings.learning_rate * learning_rate_factor(epochs / settings.epochs, settings)
+
+    write_learning_curves(folder, title, rate_after, others)
+
+
+def _note_fit(
+    context: StepContext, step: str, result: "FitResult", digest: str, seconds: float, more: dict[str, Any]
+) -> None:
     facts = {
         "device": context.device,
         "threads": context.threads,
@@ -237,7 +273,7 @@ def _note_fit(context: StepContext, step: str, result: "FitResult", digest: str,
         "loss_had_stopped_falling": result.stopped_early,
         "weights_sha256": digest,
     }
-    context.run.note(step, facts)
+    context.run.note(step, facts | more)
 
 
 def _description(context: StepContext) -> str:

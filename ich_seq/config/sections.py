@@ -181,6 +181,9 @@ class TrainLstmConfig(FitConfig):
     """Chance that a training scan is read head to feet; published: never."""
     thin_probability: Fraction = 0.0
     """Chance that of a training scan only every second slice is read, as if it had been scanned in thicker steps; published: never."""
+    seeds: Positive = 1
+    """So many networks are fitted, each from its own seed; the one with the lowest validation loss is kept, and the spread is told. Of
+    the kept one that loss is then a little too good; the mean over the seeds is not."""
     blend: Literal["none", "validation"] = "none"
     """`validation`: each label's final score is a mean of both stages' logits, with the share that has the lowest log loss on the
     validation patients; it protects labels of which stage two saw too few. `none`: stage two alone, as published."""

@@ -179,6 +179,7 @@ def refine(network: SequenceNet, scan: Scan) -> Float32[Tensor, "s l"]:
 def _fit_settings(config: Config, scans: list[Scan]) -> FitSettings:
     section = config.train_lstm
     used = config.model_dump(mode="json", include={"seed", "lstm", "train_lstm"})
+    used["train_lstm"].pop("seeds")  # how many others are fitted besides does not change this one
     digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode())
     for scan in scans:
         for tensor in (scan.reduced, scan.prob, scan.labels):

@@ -18,6 +18,7 @@ from ich_seq.training import ranks
 from ich_seq.training.average import WeightAverage
 from ich_seq.training.checkpoint import load_checkpoint, save_checkpoint
 from ich_seq.training.compute import seed_for
+from ich_seq.training.events import EventLog
 from ich_seq.training.log import MetricsLog
 from ich_seq.training.settings import FitSettings, learning_rate_factor
 
@@ -99,7 +100,7 @@ class Fit:
     def __init__(self, task: Task, settings: FitSettings, fabric: Fabric, folder: Path) -> None:
         self.task, self.settings, self.folder = task, settings, make_folder(folder)
         self.fabric = fabric
-        self.log = MetricsLog(folder / "metrics.jsonl")
+        self.log, self.events = MetricsLog(folder / "metrics.jsonl"), EventLog(folder / "tensorboard")
         optimizer = torch.optim.AdamW(
             task.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -127,6 +128,7 @@ class Fit:
         self._resume()
         while not self.state.finished:
             self._epoch(on_progress)
+        self.events.close()
         ranks.wait()
         best = load_checkpoint(self.folder / "best.pt", self.settings.fingerprint)
         if best is None:
@@ -232,7 +234,9 @@ class Fit:
         on_progress(Progress(state.epoch, steps, steps, train_loss, metrics))
         record = {"epoch": state.epoch, "train_loss": train_loss, "validation": metrics}
         if ranks.rank() == 0:
-            self.log.append(record | {"train_seconds": state.train_seconds})
+            record |= {"train_seconds": state.train_seconds}
+            self.log.append(record)
+            self.events.append(record, self.optimizer.param_groups[0]["lr"])
         state.stopped_early = state.epoch - state.fell_epoch >= settings.patience
         state.finished = state.stopped_early or state.epoch + 1 >= settings.epochs
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0

@@ -33,6 +33,7 @@ ROOMS_OF = {
     "torch": set(ORDER)
     - {"errors", "files", "labels", "config", "metrics", "calibration", "thresholds", "dicom", "volume", "nifti"}
     - {"phantom", "manifest", "report"},
+    "matplotlib": {"phantom", "report"},
     "rich": {"cli"},
     "click": {"cli"},
 }

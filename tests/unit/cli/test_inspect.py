@@ -129,7 +129,11 @@ def test_a_run_says_which_steps_are_done(tmp_path):
     assert code == 0
     assert "a run of the experiment mine" in text
     assert "train-cnn, finished 2026-01-01T00:00:00+00:00" in text
+    assert "learning curves not yet" in text
     assert "model not yet" in text
+    run.stage_two.mkdir()
+    (run.stage_two / "curves.png").write_bytes(b"")
+    assert f"learning curves {run.stage_two / 'curves.png'}" in inspect(tmp_path / "run")[1]
 
 
 def test_results_and_tables_are_told_apart(tmp_path):
