@@ -4,6 +4,7 @@ import os
 from typing import Literal
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from ich_seq.training import ranks
 
@@ -40,12 +41,13 @@ def resolve_precision(precision: Precision, device: str) -> Literal["fp32", "bf1
 
 
 def set_threads(jobs: int) -> int:
-    """Fixes torch's threads to `jobs` (0: all cores that this process may use) and returns their number.
+    """Fixes torch's and numpy's threads to `jobs` (0: all cores that this process may use) and returns their number.
 
     The same number gives the same bits again; another number sums in another order.
     """
     threads = jobs or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
+    threadpool_limits(threads, user_api="blas")
     return threads
 
 
