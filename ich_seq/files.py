@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from ich_seq.errors import OutputError
 
 TEMPORARY_PREFIX = ".writing-"
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EFBIG: "the limit on the size of a file is reached; raise it or free some space, and run the same command again",
@@ -69,6 +72,11 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def temporary_beside(path: Path) -> Path:
+    """Where this process writes `path` before it takes its place; the name tells machine and process."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{_MACHINE}-{os.getpid()}-{path.name}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; when the block ends well it is flushed to disk and takes `path`'s place.
@@ -76,7 +84,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: disk full, no permission, read-only file system; `path` is then as it was.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    temporary = temporary_beside(path)
     with output_errors(path):
         try:
             yield temporary
@@ -97,6 +105,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         OutputError: as `replacing`.
     """
+    remove_dead_leftovers(path.parent, path.name)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -127,9 +136,28 @@ def sha256_of(path: Path) -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what an interrupted writer left in `folder`."""
+    """Removes what an interrupted writer left in `folder`, to which nobody else may be writing."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         path.unlink(missing_ok=True)
+
+
+def remove_dead_leftovers(folder: Path, name: str | None = None) -> None:
+    """Removes what writers on this machine that are no more left in `folder` (of the file `name`); those at work keep theirs."""
+    of = "*" if name is None else glob.escape(name)
+    for path in folder.glob(f"{TEMPORARY_PREFIX}{_MACHINE}-*-{of}"):
+        process = path.name.removeprefix(f"{TEMPORARY_PREFIX}{_MACHINE}-").partition("-")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # another user's; no number of a process
+        return True
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

@@ -63,19 +63,29 @@ class LazyGroup(click.Group):
         extra["standalone_mode"] = False
         if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no signals
             signal.signal(signal.SIGTERM, _interrupt)
+        is_process = args is None
         try:
             code = super().main(args, *rest, **extra)
             ranks.leave()
+            _answer_no_more(signal.SIG_IGN, is_process)  # all is done: too late to interrupt
             sys.exit(code if isinstance(code, int) else 0)
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):
+            _answer_no_more(signal.SIG_DFL, is_process)  # a second request ends without a word
             click.echo("interrupted; run the same command again to continue", err=True)
             sys.exit(_INTERRUPTED)
         except IchSeqError as error:
             click.echo(f"error: {error.message}", err=True)
             sys.exit(error.exit_code)
+
+
+def _answer_no_more(instead: signal.Handlers, is_process: bool) -> None:
+    """While the interpreter ends, an exception out of a signal would be printed as a traceback of nobody's."""
+    if is_process:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, instead)
 
 
 def _interrupt(number: int, frame: object) -> None:

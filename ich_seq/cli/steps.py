@@ -9,7 +9,7 @@ import pandas as pd
 
 from ich_seq.config import load_config
 from ich_seq.errors import DatasetError, UsageError
-from ich_seq.files import replacing, sha256_of
+from ich_seq.files import remove_dead_leftovers, replacing, sha256_of
 from ich_seq.manifest.split import check_no_leak
 from ich_seq.manifest.table import PER_SCAN, read_table
 from ich_seq.training import ranks
@@ -57,6 +57,7 @@ def begin_run(
         if run.begun and run.table.exists() and sha256_of(run.table) != sha256_of(table_path):
             raise UsageError(f"{folder}: holds a run on another table than {table_path}; choose another --run")
         if not run.begun:
+            remove_dead_leftovers(folder, run.table.name)
             with replacing(run.table) as temporary:
                 shutil.copyfile(table_path, temporary)
         run.note("index", {"root": str(base), "table_sha256": sha256_of(run.table)})

@@ -11,7 +11,7 @@ from ich_seq.embeddings.cluster import Cluster, extract_on_cluster
 from ich_seq.embeddings.extract import WHOLE, ExtractionReport, Extractor, Share, extract, extractor_identity, finish
 from ich_seq.embeddings.fit_pca import fit_pca
 from ich_seq.embeddings.reduced import write_reduced
-from ich_seq.files import remove_leftovers
+from ich_seq.files import remove_dead_leftovers, remove_leftovers
 from ich_seq.slices.train import load_cnn
 from ich_seq.training import ranks
 from ich_seq.training.run import Run
@@ -68,6 +68,8 @@ def extract_share(
         DatasetError, StaleCacheError, OutputError: as `extract_features`.
     """
     network = load_cnn(run.config, run.stage_one).to(device)
+    for folder in (run.features / "parts", run.features):  # others may be writing theirs
+        remove_dead_leftovers(folder)
     extractor = Extractor(network, run.features, run.config.features.batch_size)
     return extract(extractor, table, root, on_series, share)
 

@@ -1,10 +1,7 @@
 """CQ500: one folder a scan with several series, and what three readers said of each scan."""
 
-import multiprocessing
-import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from ich_seq.manifest.header_rows import Row, row_of
 from ich_seq.manifest.headers import Progress
 from ich_seq.manifest.label_files import as_bits, counted, need_columns, read_label_csv, refused
 from ich_seq.manifest.table import HEADER_COLUMNS, OPTIONAL_COLUMNS, PER_SCAN
+from ich_seq.pools import in_order
 
 READERS = ("R1", "R2", "R3")
 MAJORITY = 2
@@ -40,7 +38,8 @@ def index_cq500(
     wanted = sorted(set(folders) & set(labels.index), key=int)
     parts: list[pd.DataFrame] = []
     lost: list[str] = []
-    for done, (number, found) in enumerate(_read_all(root, {n: folders[n] for n in wanted}, jobs), start=1):
+    scans = in_order(partial(_read_scan, root), [folders[number] for number in wanted], jobs)
+    for done, (number, found) in enumerate(zip(wanted, scans, strict=True), start=1):
         if isinstance(found, str):
             lost.append(f"CQ500-CT-{number}: {found}")
         else:
@@ -89,14 +88,6 @@ def _number(name: str) -> str:
     """`CQ500-CT-12` and `CQ500CT12 CQ500CT12` -> `12`; empty for anything else."""
     match = _NUMBER.match(name)
     return str(int(match.group(1))) if match else ""
-
-
-def _read_all(root: Path, folders: dict[str, Path], jobs: int) -> list[tuple[str, list[Row] | str]]:
-    workers = min(jobs or os.cpu_count() or 1, max(len(folders), 1))
-    if workers <= 1:
-        return [(number, _read_scan(root, folder)) for number, folder in folders.items()]
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(zip(folders, pool.map(partial(_read_scan, root), folders.values()), strict=True))
 
 
 def _read_scan(root: Path, folder: Path) -> list[Row] | str:

@@ -1,9 +1,6 @@
 """The headers of many files at once, in several processes, as columns of the table of slices."""
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +9,9 @@ import pandas as pd
 
 from ich_seq.manifest.header_rows import Row, read_rows
 from ich_seq.manifest.table import HEADER_COLUMNS, OPTIONAL_COLUMNS
+from ich_seq.pools import in_order
 
 Progress = Callable[[int, int], None]
-Part = tuple[list[Row], dict[str, str]]
 _CHUNK = 256
 
 
@@ -36,22 +33,13 @@ def read_headers(root: Path, files: Sequence[Path], jobs: int, progress: Progres
     tables = [_as_table([])]
     failures: dict[str, str] = {}
     done = 0
-    for rows, failed in _map(partial(read_rows, root), chunks, min(jobs or os.cpu_count() or 1, len(chunks))):
+    for rows, failed in in_order(partial(read_rows, root), chunks, jobs):
         tables.append(_as_table(rows))
         failures |= failed
         done += len(rows) + len(failed)
         if progress is not None:
             progress(done, len(files))
     return Headers(pd.concat(tables, ignore_index=True), failures)
-
-
-def _map(read: Callable[[Sequence[Path]], Part], chunks: Sequence[Sequence[Path]], jobs: int) -> Iterator[Part]:
-    """The parts in the order of the chunks; spawned processes, since a fork copies locks that threads hold."""
-    if jobs <= 1:
-        yield from map(read, chunks)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(read, chunks)
 
 
 def _as_table(rows: list[Row]) -> pd.DataFrame:

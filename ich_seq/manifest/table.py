@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ich_seq.errors import DatasetError
-from ich_seq.files import replacing
+from ich_seq.files import remove_dead_leftovers, replacing
 from ich_seq.labels import LABEL_NAMES
 
 HEADER_COLUMNS = {
@@ -67,6 +67,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """
     if fault := _fault(table):
         raise ValueError(f"not a table of slices: {fault}")
+    remove_dead_leftovers(path.parent, path.name)
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False)
 

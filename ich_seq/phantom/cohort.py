@@ -5,11 +5,10 @@ import csv
 import errno
 import io
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ich_seq.phantom.render import PhantomStudy, render_plan, render_study
 from ich_seq.phantom.spec import CohortSpec
 from ich_seq.phantom.truth import cohort_header, study_record
 from ich_seq.phantom.writer import name_study, study_files
+from ich_seq.pools import in_order
 
 __all__ = ["CohortSpec", "PhantomStudy", "read_truth", "render_study", "write_cohort"]
 
@@ -51,7 +51,7 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1) + "\n").encode()
 
 
-def _write_study(spec: CohortSpec, plan: StudyPlan, out: Path) -> None:
+def _write_study(spec: CohortSpec, out: Path, plan: StudyPlan) -> None:
     """Render and write one study; its record comes last and says that the study is complete."""
     study = render_plan(spec, plan)
     names = name_study(spec, study)
@@ -85,9 +85,9 @@ def _claim(spec: CohortSpec, out: Path) -> bool:
                     f"{out}: holds another cohort (see {stated.name}); choose another folder or remove it", path=out
                 )
             return stated.name == TRUTH
-        if any(out.iterdir()):
+        if any(path.name != PARTIAL for path in out.iterdir()):
             raise OutputError(f"{out}: not empty, and not a cohort of ours; choose another folder", path=out)
-        (out / PARTIAL).mkdir()
+        (out / PARTIAL).mkdir(exist_ok=True)
         _put(stated, _json({"spec": spec.model_dump(mode="json")}), out / PARTIAL)
     return False
 
@@ -104,24 +104,6 @@ def _finish(spec: CohortSpec, out: Path) -> None:
         _put(out / TABLE, text.getvalue().encode(), out / PARTIAL)
         _put(out / TRUTH, _json({**cohort_header(spec), "studies": records}), out / PARTIAL)
         shutil.rmtree(out / PARTIAL)
-
-
-def _write_all(spec: CohortSpec, todo: list[StudyPlan], out: Path, jobs: int) -> Iterator[None]:
-    """Write studies, yielding once after each."""
-    if jobs == 1 or len(todo) < 2:
-        for plan in todo:
-            _write_study(spec, plan, out)
-            yield
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context) as pool:
-        futures = [pool.submit(_write_study, spec, plan, out) for plan in todo]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def write_cohort(
@@ -145,7 +127,7 @@ def write_cohort(
     done = spec.studies - len(todo)
     if on_study and done:
         on_study(done, spec.studies)
-    for _ in _write_all(spec, todo, out, jobs):
+    for _ in in_order(partial(_write_study, spec, out), todo, jobs):
         done += 1
         if on_study:
             on_study(done, spec.studies)

@@ -1,11 +1,6 @@
 """Makes the tile cache: every slice of a table read and windowed once, in several processes, a part at a time."""
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +14,7 @@ from ich_seq.config import PreprocessConfig
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_stored_slice
+from ich_seq.pools import in_order
 from ich_seq.slices.tile_cache import TileCache, claim_folder, open_tile_cache
 from ich_seq.slices.tile_part import FULL, KEY, PARTS, TileFormat, write_part
 from ich_seq.slices.tiles import UNREADABLE_LIMIT
@@ -92,7 +88,7 @@ def fill_cache(
     unreadable = [reason for reason in kept[KEY].merge(there.slices, on=KEY)["unreadable"] if reason]
     done = len(kept)
     on_slice(done, len(table))
-    for slices, failed in _written(todo, jobs or len(os.sched_getaffinity(0))):
+    for slices, failed in in_order(_Job.write, todo, jobs):
         done += slices
         unreadable += failed
         if len(unreadable) > max(1, UNREADABLE_LIMIT * len(table)):
@@ -130,33 +126,3 @@ def _readable(place: tuple[Path, int]) -> bool:
     except PixelsUnreadableError:
         return False
     return True
-
-
-def _written(todo: list[_Job], jobs: int) -> Iterator[tuple[int, list[str]]]:
-    """Each job's slices and what could not be read, as they are finished."""
-    if jobs == 1 or len(todo) < 2:
-        for job in todo:
-            yield job.write()
-        return
-    context = multiprocessing.get_context("spawn")  # a fork copies locks that threads hold
-    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, initializer=_begin_worker) as pool:
-        futures = [pool.submit(job.write) for job in todo]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """One thread each; Ctrl-C ends a worker without a word, and so does the end of the process that started it."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

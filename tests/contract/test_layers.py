@@ -10,6 +10,7 @@ ORDER = (
     *(
         "errors",
         "files",
+        "pools",
         "labels",
         "config",
         "metrics",
@@ -29,9 +30,33 @@ ROOMS_OF = {
     "pydicom": {"dicom", "phantom", "report", "service"},
     "h5py": {"embeddings", "slices"},
     "pandas": set(ORDER)
-    - {"errors", "labels", "config", "metrics", "calibration", "thresholds", "dicom", "volume", "nifti", "report"},
+    - {
+        "errors",
+        "pools",
+        "labels",
+        "config",
+        "metrics",
+        "calibration",
+        "thresholds",
+        "dicom",
+        "volume",
+        "nifti",
+        "report",
+    },
     "torch": set(ORDER)
-    - {"errors", "files", "labels", "config", "metrics", "calibration", "thresholds", "dicom", "volume", "nifti"}
+    - {
+        "errors",
+        "files",
+        "pools",
+        "labels",
+        "config",
+        "metrics",
+        "calibration",
+        "thresholds",
+        "dicom",
+        "volume",
+        "nifti",
+    }
     - {"phantom", "manifest", "report"},
     "matplotlib": {"phantom", "report"},
     "rich": {"cli"},

@@ -21,9 +21,11 @@ from tiny_model import load_tiny_model, write_tiny_model
 import ich_seq
 from ich_seq.cli import main
 from ich_seq.errors import IncompleteSeriesError, InputRefusedError, UsageError
+from ich_seq.files import temporary_beside
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
 from ich_seq.study.result import Status, StudyResult, result_schema
 from ich_seq.study.score import CHUNK_SLICES, FailedStudy, ScoredStudy, score_studies
+from ich_seq.training.compute import set_threads
 
 FILES = {"result.json", "slices.csv", "report.html"}
 
@@ -348,7 +350,7 @@ def test_a_file_in_place_of_the_output_folder_is_said_before_the_model_is_read(m
 def test_a_full_disk_leaves_nothing_half_written(model, head, tmp_path, name):
     """/dev/full gives the kernel's own ENOSPC; it stands where one of the three files is first written."""
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / f".writing-{os.getpid()}-{name}").symlink_to("/dev/full")
+    temporary_beside(tmp_path / "out" / name).symlink_to("/dev/full")
     refused(ichseq(head, "--model", model, "--out", "out"), 5, "disk is full", name)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -356,7 +358,7 @@ def test_a_full_disk_leaves_nothing_half_written(model, head, tmp_path, name):
 def test_earlier_results_stay_when_writing_fails(model, head, tmp_path):
     assert ichseq(head, "--model", model, "--out", "out", "--quiet").exit_code == 0
     before = {name: (tmp_path / "out" / name).read_bytes() for name in FILES}
-    (tmp_path / "out" / f".writing-{os.getpid()}-slices.csv").symlink_to("/dev/full")
+    temporary_beside(tmp_path / "out" / "slices.csv").symlink_to("/dev/full")
     refused(ichseq(head, "--model", model, "--out", "out"), 5, "disk is full")
     assert {name: (tmp_path / "out" / name).read_bytes() for name in FILES} == before
 
@@ -407,6 +409,7 @@ def test_no_header_text_reaches_any_file_or_the_terminal(model, tmp_path):
 
 
 def test_a_process_of_its_own_scores_and_prints_json(model, network, head, tmp_path):
+    set_threads(1)  # as in the other process: another number sums in another order
     command = [sys.executable, "-c", "from ich_seq.cli import main; main()", "score-study", "--jobs", "1", head]
     done = subprocess.run(
         [*command, "--model", model, "--out", "out", "--json"], capture_output=True, text=True, check=False

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from ich_seq.errors import OutputError
-from ich_seq.files import make_folder, remove_leftovers, replacing, write_bytes, write_json, write_text
+from ich_seq.files import (
+    make_folder,
+    remove_dead_leftovers,
+    remove_leftovers,
+    replacing,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
@@ -50,17 +58,42 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def killed_while_writing(path: Path) -> None:
     code = f"""
 import os
 from pathlib import Path
 from ich_seq.files import replacing
-with replacing(Path({str(tmp_path / "part.h5")!r})) as temporary:
+with replacing(Path({str(path)!r})) as temporary:
     temporary.write_bytes(b"half")
     os.kill(os.getpid(), 9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+
+
+def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    killed_while_writing(tmp_path / "part.h5")
     write_bytes(tmp_path / "whole.h5", b"whole")
     assert len(list(tmp_path.iterdir())) == 2
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["whole.h5"]
+
+
+def test_a_file_that_is_written_again_takes_away_what_a_kill_left_of_it(tmp_path: Path) -> None:
+    killed_while_writing(tmp_path / "run[1].json")
+    killed_while_writing(tmp_path / "other.json")
+    write_text(tmp_path / "run[1].json", "whole")
+    left = sorted(path.name.rpartition("-")[2] for path in tmp_path.iterdir())
+    assert left == ["other.json", "run[1].json"], "what is left of the other file is not this write's to remove"
+    remove_dead_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["run[1].json"]
+
+
+def test_what_somebody_is_writing_is_no_leftover(tmp_path: Path) -> None:
+    with replacing(tmp_path / "part.h5") as temporary:
+        temporary.write_bytes(b"half")
+        elsewhere = tmp_path / ".writing-00000000-999999999-part.h5"
+        elsewhere.write_bytes(b"of another machine")
+        remove_dead_leftovers(tmp_path)
+        assert temporary.exists()
+    assert elsewhere.exists()
+    assert (tmp_path / "part.h5").read_bytes() == b"half"

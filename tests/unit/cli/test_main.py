@@ -1,5 +1,6 @@
 """The command line as such: one line for a fault, and the exit code of its class."""
 
+import signal
 import subprocess
 import sys
 
@@ -65,3 +66,32 @@ def test_help_lists_every_command_and_says_what_it_is_not() -> None:
 def test_python_dash_m_is_the_same_program() -> None:
     done = subprocess.run([sys.executable, "-m", "ich_seq", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("ichseq, version ")
+
+
+LATE = """
+import atexit, os, sys
+import click
+from ich_seq.cli import LazyGroup, main
+
+@click.command()
+@click.argument("how")
+def work(how):
+    if how == "interrupted":
+        raise KeyboardInterrupt
+
+LazyGroup.get_command = lambda *_: work
+atexit.register(os.kill, os.getpid(), int(sys.argv.pop(1)))
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("done", ""), ("interrupted", "\ninterrupted; run the same command again to continue\n")],
+)
+def test_a_signal_while_the_interpreter_ends_is_no_traceback(number: signal.Signals, how: str, said: str) -> None:
+    """Of a command that was done it changes nothing; one that was interrupted ends by the second request."""
+    words = [sys.executable, "-c", LATE, str(int(number)), "work", how]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0 if how == "done" else -number, said)

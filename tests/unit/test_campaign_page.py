@@ -1,0 +1,24 @@
+"""The campaign's page counts what pytest reports, by command and signal."""
+
+from pathlib import Path
+
+from benchmarks.campaign import page, read_cases
+
+REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest">
+<testcase name="test_at_random[train-cnn --tiles-SIGINT-0.125]" time="10"/>
+<testcase name="test_at_random[train-cnn --tiles-SIGINT-0.500]" time="20"><failure message="x"/></testcase>
+<testcase name="test_at_random[train-cnn --tiles-SIGKILL-0.250]" time="30"/>
+<testcase name="test_in_the_last_epoch[train-cnn --tiles-SIGTERM]" time="40"/>
+<testcase name="test_another_campaign[7]" time="5"/>
+</testsuite></testsuites>"""
+
+
+def test_moments_are_counted_by_command_place_and_signal(tmp_path: Path) -> None:
+    (tmp_path / "report.xml").write_text(REPORT)
+    text = page(read_cases(tmp_path / "report.xml"), "here")
+    assert "here: 4 of 5 cases passed in 2 min." in text
+    assert "| train-cnn --tiles | anywhere | 1 of 2 | - | 1 of 1 | 20 |" in text
+    assert "| train-cnn --tiles | last epoch | - | 1 of 1 | - | 40 |" in text
+    assert "| test_another_campaign[7] | passed | 5 |" in text
+    assert "| test_at_random[train-cnn --tiles-SIGINT-0.500] | failure | 20 |" in text
+    assert "0.125" not in text
