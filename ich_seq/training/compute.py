@@ -48,6 +48,7 @@ def set_threads(jobs: int) -> int:
     threads = jobs or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     threadpool_limits(threads, user_api="blas")
+    os.environ["OPENBLAS_NUM_THREADS"] = str(threads)  # for scipy's own, which is loaded when it is first needed
     return threads
 
 
