@@ -48,7 +48,8 @@ def main() -> int:
         cases = read_cases(report)
     facts = machine()
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
-    of = f"`make campaign` on {facts['cores']} cores, Python {facts['python']}, {versions}"
+    part = f" ({' '.join(sys.argv[1:])} only)" if sys.argv[1:] else ""
+    of = f"`make campaign`{part} on {facts['cores']} cores, Python {facts['python']}, {versions}"
     write_text(RESULTS / "campaign.md", page(cases, of))
     return code
 

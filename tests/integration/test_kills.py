@@ -41,6 +41,7 @@ def all_of(names: tuple[str, ...]) -> list[Any]:
     return [pytest.param(name, number, id=f"{name}-{number.name}") for name in names for number in SIGNALS]
 
 
+OFTEN_KILLED = [(name, signal.SIGKILL) for name in ("train-cnn", "extract-features") for _ in range(10)]
 SAMPLE = [
     ("phantom", signal.SIGTERM),
     ("phantom", signal.SIGKILL),
@@ -98,6 +99,14 @@ def test_interrupted_and_run_again(
 
 def test_interrupted_in_its_last_epoch_and_run_again(long_commands: LongCommands, tmp_path: Path) -> None:
     check_epoch(long_commands, "train-lstm", signal.SIGTERM, last=True, folder=tmp_path / "own")
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("name", "number", "moment"), drawn(OFTEN_KILLED, seed=4))
+def test_killed_often(
+    long_commands: LongCommands, name: str, number: signal.Signals, moment: float, tmp_path: Path
+) -> None:
+    check(long_commands[name], number, moment, tmp_path / "own")
 
 
 @pytest.mark.campaign
