@@ -4,6 +4,7 @@ import contextlib
 import errno
 import glob
 import hashlib
+import io
 import json
 import os
 import platform
@@ -99,7 +100,19 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+@contextlib.contextmanager
+def in_memory(path: Path) -> Iterator[io.BytesIO]:
+    """A buffer whose content becomes the file `path` when the block ends well: for HDF5, whose library crashes on a full disk.
+
+    Raises:
+        OutputError: as `replacing`.
+    """
+    buffer = io.BytesIO()
+    yield buffer
+    write_bytes(path, buffer.getbuffer())
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Writes `content` whole or not at all.
 
     Raises:

@@ -89,6 +89,8 @@ def _split(config_name: str | None, seed: int | None, folds: int | None, fold: i
     from ich_seq.errors import UsageError
 
     split = load_config(config_name).split if config_name else SplitConfig()
+    if fold and folds is None:
+        raise UsageError(f"--fold {fold} needs --folds: into how many the patients are divided")
     changes = {} if seed is None else {"seed": seed}
     if folds is not None:
         if fold >= folds:

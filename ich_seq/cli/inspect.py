@@ -1,6 +1,7 @@
 """`ichseq inspect`: says in plain words what a path holds, without loading anything that computes."""
 
 import json
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,23 @@ def inspect(path: Path, as_json: bool) -> None:
             json.dumps({"kind": description.kind, "summary": description.summary, **description.facts}, indent=2)
         )
         return
-    click.echo(click.wrap_text(f"{path}: {description.summary}", _WIDTH))
+    click.echo(_wrapped(f"{path}: {description.summary}", "", ""))
     for name, value in description.facts.items():
         for number, line in enumerate(value if isinstance(value, list) else [str(value)]):
             head = f"  {name if number == 0 else '':<16}"
-            click.echo(click.wrap_text(printable(line), _WIDTH, initial_indent=head, subsequent_indent=" " * 18))
+            click.echo(_wrapped(printable(line), head, " " * 18))
+
+
+def _wrapped(text: str, head: str, indent: str) -> str:
+    """Lines of at most _WIDTH columns; a path stays in one piece, so that it can be copied."""
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=head,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def describe(path: Path) -> Description:

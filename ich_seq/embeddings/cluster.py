@@ -1,6 +1,8 @@
 """Extraction on a Dask cluster: its workers see the run's folder and the images, and write the parts themselves."""
 
+import ssl
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -102,7 +104,13 @@ def _results(
     places: dict[str, int] = {}
     running = as_completed([submit(place) for place, _ in zip(waiting, range(_IN_FLIGHT), strict=False)])
     for future in running:
-        yield places.pop(future.key), future.result()
+        try:
+            found = future.result()
+        except (CancelledError, OSError) as error:
+            raise UsageError(
+                f"the cluster's scheduler is gone ({type(error).__name__}); finished series stay: run the same command again"
+            ) from error
+        yield places.pop(future.key), found
         if (place := next(waiting, None)) is not None:
             running.add(submit(place))
 
@@ -125,6 +133,20 @@ def _extractor(work: _Work) -> Extractor:
     return Extractor(network.to(resolve_device("auto")), run.features, work.batch_size)
 
 
+def _check_tls(cluster: Cluster) -> None:
+    """Nothing when the three files can be used; Dask would blame the scheduler for them."""
+    try:
+        context = ssl.create_default_context(cafile=cluster.tls_ca)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(f"{cluster.tls_ca}: no usable certificate of an authority in PEM ({error})") from error
+    try:
+        context.load_cert_chain(str(cluster.tls_cert), str(cluster.tls_key))
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(
+            f"{cluster.tls_cert}, {cluster.tls_key}: no certificate in PEM with its key ({error})"
+        ) from error
+
+
 @contextmanager
 def _client(cluster: Cluster) -> Iterator[Any]:
     try:
@@ -140,6 +162,7 @@ def _client(cluster: Cluster) -> Iterator[Any]:
         )
     security = None
     if cluster.tls_ca is not None:
+        _check_tls(cluster)
         security = Security(
             tls_ca_file=str(cluster.tls_ca),
             tls_client_cert=str(cluster.tls_cert),

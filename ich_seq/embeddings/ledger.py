@@ -65,6 +65,11 @@ def read_done(folder: Path) -> dict[str, Done]:
     return found
 
 
+def _is_done(line: dict[str, Any]) -> bool:
+    named = isinstance(line.get("source"), str) and isinstance(line.get("identity"), str)
+    return named and isinstance(line.get("unreadable"), list)
+
+
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
     """The lines before the one that a kill may have cut short."""
     lines: list[dict[str, Any]] = []
@@ -72,9 +77,9 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 line = json.loads(text)
-                if not {"source", "identity", "unreadable"} <= set(line):
-                    break
-            except (json.JSONDecodeError, TypeError):
+            except json.JSONDecodeError:
+                break
+            if not isinstance(line, dict) or not _is_done(line):
                 break
             lines.append(line)
     return lines

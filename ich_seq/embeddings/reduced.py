@@ -12,7 +12,7 @@ from jaxtyping import Float32, Float64
 from ich_seq.embeddings.cache import EmbeddingCache
 from ich_seq.embeddings.pca import Pca
 from ich_seq.errors import CacheError, StaleCacheError
-from ich_seq.files import replacing, sha256_of
+from ich_seq.files import in_memory, sha256_of
 from ich_seq.labels import LABELS
 
 REDUCED_FILE = "reduced.h5"
@@ -38,7 +38,7 @@ def write_reduced(cache: EmbeddingCache, pca: Pca) -> Path:
         OutputError: disk full, or the folder is not writable.
     """
     rows, path = cache.index.rows, cache.folder / REDUCED_FILE
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with in_memory(path) as buffer, h5py.File(buffer, "w", libver="latest") as file:
         file.attrs["index_sha256"] = sha256_of(cache.folder / "index.json")
         reduced = file.create_dataset("reduced", (rows, len(pca.components)), np.float32)
         logits = file.create_dataset("logits", (rows, len(LABELS)), np.float32)

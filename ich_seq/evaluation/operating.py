@@ -116,6 +116,8 @@ def _measure(
     hits, misses = _count(bootstrap, truth & above), _count(bootstrap, truth & ~above)
     alarms, passes = _count(bootstrap, ~truth & above), _count(bootstrap, ~truth & ~above)
     sensitivity, specificity = _ratio(hits, hits, misses), _ratio(passes, passes, alarms)
+    one_class = "no positive" if not truth.any() else "no negative" if truth.all() else ""
+    harmonic = _ratio(2 * hits, 2 * hits, alarms, misses) if truth.any() else np.full(len(hits), np.nan)
     return OperatingPoint(
         system=system,
         label=label,
@@ -124,25 +126,27 @@ def _measure(
         sensitivity=_estimate(bootstrap, sensitivity, "no positive"),
         specificity=_estimate(bootstrap, specificity, "no negative"),
         accuracy=_estimate(bootstrap, hits + passes, ""),
-        f1=_estimate(
-            bootstrap, _ratio(2 * hits, 2 * hits, alarms, misses), "no positive, and none above the threshold"
+        f1=_estimate(bootstrap, harmonic, one_class),
+        positive_likelihood_ratio=_estimate(
+            bootstrap, _ratio(sensitivity, 1 - specificity), one_class or "nothing false above"
         ),
-        positive_likelihood_ratio=_estimate(bootstrap, _ratio(sensitivity, 1 - specificity), "nothing false above"),
-        negative_likelihood_ratio=_estimate(bootstrap, _ratio(1 - sensitivity, specificity), "nothing right below"),
-        predictive_values=tuple(_predictive(bootstrap, p, sensitivity, specificity) for p in PREVALENCES),
+        negative_likelihood_ratio=_estimate(
+            bootstrap, _ratio(1 - sensitivity, specificity), one_class or "nothing right below"
+        ),
+        predictive_values=tuple(_predictive(bootstrap, p, sensitivity, specificity, one_class) for p in PREVALENCES),
     )
 
 
 def _predictive(
-    bootstrap: PatientBootstrap, prevalence: float, sensitivity: np.ndarray, specificity: np.ndarray
+    bootstrap: PatientBootstrap, prevalence: float, sensitivity: np.ndarray, specificity: np.ndarray, one_class: str
 ) -> PredictiveValue:
     """By Bayes' rule."""
     right, wrong = prevalence * sensitivity, (1 - prevalence) * (1 - specificity)
     clear, missed = (1 - prevalence) * specificity, prevalence * (1 - sensitivity)
     return PredictiveValue(
         prevalence=prevalence,
-        positive=_estimate(bootstrap, _ratio(right, right, wrong), "none above the threshold"),
-        negative=_estimate(bootstrap, _ratio(clear, clear, missed), "none below the threshold"),
+        positive=_estimate(bootstrap, _ratio(right, right, wrong), one_class or "none above the threshold"),
+        negative=_estimate(bootstrap, _ratio(clear, clear, missed), one_class or "none below the threshold"),
     )
 
 

@@ -37,8 +37,8 @@ def rows_to_evaluate(
     """The rows of a table on which a model may be measured.
 
     Of the very table that it was trained with these are the rows of split `test`. Any other table is taken whole, once it is seen to
-    share no patient with the training: `taught` is the table that the model was trained with, or None where it is not at hand. With
-    `allow` every table is taken whole.
+    share no patient with the training: `taught` is the table that the model was trained with, or None where it is not at hand; then
+    a table of an unrelated dataset is taken uncompared, and the sentence says so. With `allow` every table is taken whole.
 
     Raises:
         DatasetError: patients are shared, or may be and cannot be compared; or nobody is held out.
@@ -50,11 +50,17 @@ def rows_to_evaluate(
         if rows.empty:
             raise DatasetError(f"every patient of this table taught the model; {_WAY_OUT}")
         return Scope(rows, "Held-out patients of the table that the model was trained with.", False, False)
+    if same_table:
+        return Scope(table, "NOT HELD OUT: the very table that the model was trained with.", False, True)
     shared = None if taught is None else shared_patients(taught, table, _related(trained_on.dataset, dataset))
     if shared is None and _related(trained_on.dataset, dataset):
         return _unknown(trained_on, table, dataset, allow)
     if not shared:
-        compared = "" if shared is None else " No patient of the table taught it."
+        compared = (
+            " Whether patients of the table taught it was not compared: the table that it was trained with is not at hand."
+            if shared is None
+            else " No patient of the table taught it."
+        )
         sentence = f"All scans of a table of {dataset}; the model was trained on {trained_on.dataset}.{compared}"
         return Scope(table, sentence, True, False)
     if not allow:

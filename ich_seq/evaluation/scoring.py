@@ -20,12 +20,12 @@ from ich_seq.study.score import CHUNK_SLICES, StudyModel
 from ich_seq.volume import Slice
 
 STORE_VERSION = 2
-DECIMALS = 6
+DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesScores:
-    """Both stages' probabilities of one series, in the order of its rows, to six decimals; nan where a slice cannot be read."""
+    """Both stages' probabilities of one series, in the order of its rows, to nine decimals; nan where a slice cannot be read."""
 
     stage_one: Float64[np.ndarray, "s 6"]
     stage_two: Float64[np.ndarray, "s 6"]
@@ -100,7 +100,7 @@ class ScoreStore:
         lines = list(_whole_lines(path))
         if lines and lines[0] != owner:
             raise OutputError(f"{path}: holds scores of another model; remove it, or choose another --out", path=path)
-        self._known = {line["series"]: line for line in lines[1:]}
+        self._known = {line["series"]: line for line in lines[1:] if {"series", "one", "two"} <= line.keys()}
         write_text(path, "".join(json.dumps(line) + "\n" for line in (owner, *self._known.values())))
 
     def find(self, rows: pd.DataFrame) -> SeriesScores | None:
@@ -132,9 +132,12 @@ def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield json.loads(line)
+            found = json.loads(line)
         except json.JSONDecodeError:
             return
+        if not isinstance(found, dict):
+            return
+        yield found
 
 
 def _key(rows: pd.DataFrame) -> str:

@@ -12,9 +12,9 @@ Cell = Callable[[Estimate], str]
 _UNDEFINED = "–"
 _TITLES = {label.name: label.title for label in LABELS}
 _NOTE = (
-    "Brackets: 95 % interval, resampling patients. Gain: what stage two adds to stage one, on the same resamples;\n"
-    "+ or - where the interval excludes zero. Weighted loss: the competition's log loss (any weighs 2, the others 1,\n"
-    "divided by 7); lower is better."
+    "Brackets: 95 % interval, resampling patients. Gain: what stage two adds to stage one, on the same resamples, with a\n"
+    "+ or - behind it where the interval excludes zero. Weighted loss: the competition's log loss (any weighs 2, the\n"
+    "others 1, divided by 7); lower is better."
 )
 
 

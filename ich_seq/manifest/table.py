@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ich_seq.errors import DatasetError
 from ich_seq.files import remove_dead_leftovers, replacing
-from ich_seq.labels import LABEL_NAMES
+from ich_seq.labels import ANY_INDEX, LABEL_NAMES
 
 HEADER_COLUMNS = {
     "patient_id": "str",
@@ -91,5 +92,17 @@ def _fault(table: pd.DataFrame) -> str:
     """What keeps this from being a table of slices; empty when nothing does."""
     if missing := [name for name in COLUMNS if name not in table]:
         return f"no column {', '.join(missing)}"
-    wrong = (name for name, kind in COLUMNS.items() if table[name].dtype != kind)
-    return next((f"column {name} is {table[name].dtype}, not {COLUMNS[name]}" for name in wrong), "")
+    wrong = [name for name, kind in COLUMNS.items() if table[name].dtype != kind]
+    if wrong:
+        return f"column {wrong[0]} is {table[wrong[0]].dtype}, not {COLUMNS[wrong[0]]}"
+    truth = table[list(LABEL_NAMES)].to_numpy()
+    checks = {
+        "it has no rows": table.empty,
+        "a position is no number": not np.isfinite(table["position_mm"]).all(),
+        "a label is neither 0 nor 1": bool((truth > 1).any()),
+        "`any` is not the OR of the five subtypes": bool(
+            (truth[:, ANY_INDEX] != np.delete(truth, ANY_INDEX, axis=1).max(axis=1, initial=0)).any()
+        ),
+        "a slice is listed twice": bool(table.duplicated(["series_instance_uid", "sop_instance_uid"]).any()),
+    }
+    return next((fault for fault, found in checks.items() if found), "")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from ich_seq.calibration import Calibration
 from ich_seq.evaluation.bootstrap import Estimate
 from ich_seq.evaluation.data import CALIBRATED, STAGE_ONE, STAGE_TWO, EvaluationInput, maximum_over
 from ich_seq.evaluation.operating import BALANCED, SENSITIVE_RULE, points_of
@@ -54,6 +55,7 @@ def render_evaluation_page(
         precision_recall=_curves(curves_of, "precision"),
         reliability=_curves(curves_of, "reliability"),
         rules=_RULES,
+        uncalibrated=[] if data.calibration is None else _uncalibrated(data.calibration),
         prevalences=_prevalences(levels[0]),
         subgroups=subgroup_tables(evaluation.subgroups),
         least_patients=LEAST_PATIENTS,
@@ -62,6 +64,12 @@ def render_evaluation_page(
         shorts=[label.abbreviation for label in LABELS],
         why_none_published=WHY_NOT,
     )
+
+
+def _uncalibrated(calibration: Calibration) -> list[str]:
+    """The labels whose calibrated scores are the scores themselves, with the reason."""
+    titles = {label.name: label.title for label in LABELS}
+    return [f"{titles[name]}: {reason}." for name, reason in calibration.uncalibrated().items()]
 
 
 def _level(level: LevelEvaluation) -> dict[str, Any]:
@@ -96,6 +104,9 @@ def _level(level: LevelEvaluation) -> dict[str, Any]:
         "count": level.count,
         "systems": [system.system for system in ranked],
         "rows": rows,
+        "undefined": [
+            f"{titles[label.label]}: {label.auc.reason}." for label in ranked[-1].labels if label.auc.value is None
+        ],
         "more": more,
         "points": {rule: _points(level, rule, titles) for rule in _RULES if points_of(level.operating_points, rule)},
     }
