@@ -23,7 +23,7 @@ demo: $(READY)  ## synthetic scans, both stages, evaluation, a report: some minu
 	$(BIN)/ichseq demo --run runs/demo
 
 test: lint types  ## lint, types and all tests
-	$(PYTEST) -n 2 --dist loadgroup -m "not campaign"
+	$(PYTEST) -n 2 --dist loadfile -m "not campaign"
 
 lint: $(READY)  ## style, without changing a file
 	$(BIN)/ruff check .

@@ -1,12 +1,14 @@
 """One small synthetic cohort, its table and a finished run, shared by the tests of this folder."""
 
+import fcntl
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from kills import run
 
-from ich_seq.files import write_text
+from ich_seq.files import write_json, write_text
 
 CONFIG = """
 name = "small"
@@ -63,10 +65,22 @@ class SmallRun:
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
-    """Both stages trained by the commands themselves, from DICOM on disk to a model."""
-    base = tmp_path_factory.mktemp("small")
+def small_run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> SmallRun:
+    """Both stages trained by the commands themselves, from DICOM on disk to a model; made once for all of pytest's processes."""
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        base = base.parent
+    with (base / "small.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _small_run(base / "small")
+
+
+def _small_run(base: Path) -> SmallRun:
+    """Made in `base`, or taken up there; no test writes into it."""
     cohort, table, config, folder = (base / name for name in ("cohort", "slices.parquet", "small.toml", "run"))
+    if (base / "seconds.json").exists():
+        return SmallRun(base, cohort, table, config, folder, json.loads((base / "seconds.json").read_text()))
+    base.mkdir()
     write_text(config, CONFIG)
     shares = [word for name in SUBTYPES for word in ("--prevalence", f"{name}=0.4")]
     size = ["--studies", str(STUDIES), "--slices", str(SLICES), "--matrix", "256", "--seed", "3", "--jobs", "1"]
@@ -77,4 +91,5 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     small.seconds["extract-features"] = run("extract-features", "--run", str(folder), "--jobs", "1")
     run("train-lstm", "--run", str(folder), "--jobs", "1")
     run("evaluate", "--run", str(folder), "--jobs", "1")
+    write_json(base / "seconds.json", small.seconds)
     return small

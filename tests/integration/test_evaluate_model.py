@@ -12,8 +12,6 @@ from ich_seq.cli import main
 from ich_seq.files import sha256_of
 from ich_seq.model.bundle import read_info
 
-pytestmark = pytest.mark.xdist_group("small_run")
-
 
 def evaluate(*words: object):
     return CliRunner().invoke(main, ["evaluate", *map(str, words), "--jobs", "1", "--quiet"])

@@ -15,7 +15,6 @@ import pytest
 from kills import run, strike
 from left_alone import HEAVY, LIGHT, LeftAlone, LongCommands, Written
 
-pytestmark = pytest.mark.xdist_group("small_run")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 FITS = {"train-cnn": ("stage_one", 3), "train-cnn --tiles": ("stage_one", 3), "train-lstm": ("stage_two", 2)}
 """Where each fit keeps its log, and its epochs."""

@@ -20,7 +20,6 @@ from ich_seq.nifti import read_stored_slice
 from ich_seq.phantom.cohort import write_cohort
 from ich_seq.phantom.spec import CohortSpec
 
-pytestmark = pytest.mark.xdist_group("layouts")
 STUDIES, SLICES = 12, 8
 CONFIG = """
 name = "layouts"

@@ -15,8 +15,6 @@ from safetensors.torch import load_file, save_file
 import ich_seq
 from ich_seq.labels import LABEL_NAMES
 
-pytestmark = pytest.mark.xdist_group("small_run")
-
 
 def fails(*words: str) -> tuple[int, str]:
     """The exit code and stderr of a command."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from kills import command, digests, together
 
-pytestmark = pytest.mark.xdist_group("small_run")
 LOSS = 1e-5
 
 

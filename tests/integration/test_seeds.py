@@ -6,11 +6,8 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
 from kills import command, digests
 from safetensors.numpy import load_file
-
-pytestmark = pytest.mark.xdist_group("small_run")
 
 
 def test_two_seeds_are_fitted_told_and_noted_and_the_kept_one_is_shipped(small_run, tmp_path: Path) -> None:

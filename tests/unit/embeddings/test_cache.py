@@ -161,3 +161,14 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> N
     (tmp_path / "parts").write_text("a file where the folder should be")
     with pytest.raises(OutputError):
         write_part(tmp_path / "parts", identity(0), features(2, 0))
+
+
+def test_a_part_has_the_same_bytes_whoever_still_holds_its_data_sets(tmp_path: Path, monkeypatch) -> None:
+    """A Dask worker's profiler holds objects of the frames that it looks at."""
+    before = write_part(tmp_path, identity(1), features(9, 1)).read_bytes()
+    create, held = h5py.File.create_dataset, []
+    monkeypatch.setattr(
+        h5py.File, "create_dataset", lambda *words, **more: held.append(create(*words, **more)) or held[-1]
+    )
+    assert write_part(tmp_path, identity(1), features(9, 1)).read_bytes() == before
+    assert len(held) == 4

@@ -71,7 +71,7 @@ def test_the_page_shows_every_level_with_curves_and_thresholds_and_needs_nothing
         assert title in page
     assert evaluation.by_slice is not None
     auc = evaluation.by_slice.systems[-1].labels[5].auc
-    assert f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]" in page
+    assert f"{auc.value:.3f} [{auc.low:.3f},\u00a0{auc.high:.3f}]" in page
     point = evaluation.by_scan.operating_points[0]
     assert f"<td>{point.threshold:.3f}</td>" in page
     assert "PPV / NPV at 15%" in page
