@@ -1,6 +1,7 @@
 """The figures of a fit for TensorBoard, where the package `tensorboard` is installed; where not, nothing is written."""
 
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,14 @@ class EventLog:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:  # not installed: ichseq does not need it
                 return None
+            self._wait_for_a_later_name()
             self._writer = SummaryWriter(str(self.folder), purge_step=step)
         return self._writer
+
+    def _wait_for_a_later_name(self) -> None:
+        """TensorBoard reads files in the order of their names, and within a second process 10 comes before process 9."""
+        while any(self.folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+            time.sleep(0.05)
 
 
 def _scalars(record: dict[str, Any], learning_rate: float) -> dict[str, float]:
