@@ -28,11 +28,15 @@ Tile = Tensor | str | CacheError
 
 @dataclass
 class TileBatch:
-    """Tiles in [0, 1], their six labels, and which of the rows asked for they are: those that cannot be read are left out of all."""
+    """Tiles in [0, 1], their six labels, and which of the rows asked for they are: those that cannot be read are left out of all.
+
+    `planned` are the slices of the whole step, of all processes, readable or not.
+    """
 
     tiles: Float32[Tensor, "b c size size"]
     labels: Float32[Tensor, "b l"]
     places: Int64[Tensor, " b"]
+    planned: int = 0
 
 
 class TileReader(Protocol):

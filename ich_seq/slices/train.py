@@ -54,22 +54,26 @@ class SliceTask:
         """The training slices in the epoch's own order, from `first_step` on; of each step every process reads its share."""
         order = np.random.default_rng(seed_for(self.seed, epoch, 0, _SHUFFLE)).permutation(len(self.train)).tolist()
         size, rank, world = self.settings.batch_size, ranks.rank(), ranks.world()
-        starts = range(first_step * size, len(order), size)
-        for batch in self.train.batches([order[start : start + size][rank::world] for start in starts]):
-            yield TileBatch(batch.tiles, batch.labels, batch.places * world + rank)
+        steps = [order[start : start + size] for start in range(first_step * size, len(order), size)]
+        for step, batch in zip(steps, self.train.batches([rows[rank::world] for rows in steps]), strict=True):
+            yield TileBatch(batch.tiles, batch.labels, batch.places * world + rank, len(step))
 
     def parts(self, batch: TileBatch) -> list[tuple[tuple[TileBatch, Draws], int]]:
-        """The batch in micro-batches, each with its draws for the augmentation and its number of slices."""
+        """The batch in micro-batches, each with its draws for the augmentation and its number of slices.
+
+        Every process has the same number of them, since synchronised batch norm meets in each.
+        """
         draws = draw(self.settings.batch_size)
-        count = len(batch.labels)
-        if not count:  # this process still takes part in the step, with slices that count nothing
-            nothing = torch.zeros(2, dtype=torch.int64)
-            batch = TileBatch(torch.zeros((2, *batch.tiles.shape[1:])), torch.zeros((2, len(LABEL_NAMES))), nothing)
-            return [((batch, draws.of(nothing)), 0)]
-        size = self.settings.micro_batch or count
-        pieces = [slice(start, start + size) for start in range(0, count, size)]
-        parts = [TileBatch(batch.tiles[piece], batch.labels[piece], batch.places[piece]) for piece in pieces]
-        return [((part, draws.of(part.places)), len(part.labels)) for part in parts]
+        share = -(-batch.planned // ranks.world())
+        number = -(-share // (self.settings.micro_batch or share))
+        found = []
+        for rows in torch.arange(len(batch.labels)).tensor_split(number):
+            part = TileBatch(batch.tiles[rows], batch.labels[rows], batch.places[rows])
+            if not len(rows):  # this process still takes part, with slices that count nothing
+                nothing = torch.zeros(2, dtype=torch.int64)
+                part = TileBatch(torch.zeros((2, *batch.tiles.shape[1:])), torch.zeros((2, len(LABEL_NAMES))), nothing)
+            found.append(((part, draws.of(part.places)), len(rows)))
+        return found
 
     def loss(self, batch: tuple[TileBatch, Draws]) -> Tensor:
         """The config's loss on augmented tiles."""
