@@ -60,9 +60,9 @@ def context_for(base: Config, seed: int, folder: Path, *, mimics: bool = True) -
 
 def dense_area(path: Path) -> float:
     """Pixels of 60 to 100 HU inside the skull."""
-    hu = read_slice_hu(path)
+    hu: np.ndarray = read_slice_hu(path)
     bone = hu > 300
-    inside = binary_opening(binary_fill_holes(bone) & ~bone)
+    inside = np.asarray(binary_opening(np.asarray(binary_fill_holes(bone)) & ~bone))
     return float(((hu >= 60) & (hu <= 100) & inside).sum())
 
 
@@ -127,11 +127,13 @@ def without_mimics(base: Config, work: Path) -> float:
 
 def verdicts(evaluation: Evaluation, dense: dict[str, float]) -> list[dict[str, Any]]:
     """Each figure that was wanted, and whether it came."""
+    assert evaluation.by_slice is not None  # the phantom's labels are of slices
     found = {f"{each.system} AUC any": each.labels[ANY_INDEX].auc.value for each in evaluation.by_slice.systems}
     found |= {"dense voxels AUC any": dense["value"]}
     rows = []
     for name, limit in WANTED.items():
         value = found[name]
+        assert value is not None, name
         met = value >= limit if name.startswith("stage") else value < limit
         rows.append(
             {
@@ -142,6 +144,7 @@ def verdicts(evaluation: Evaluation, dense: dict[str, float]) -> list[dict[str, 
             }
         )
     gain = evaluation.by_slice.gains[ANY_INDEX].auc
+    assert gain.low is not None
     rows.append(
         {"figure": "gain of stage two, AUC any, low end", "found": gain.low, "wanted": "> 0", "met": gain.low > 0}
     )

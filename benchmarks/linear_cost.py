@@ -88,7 +88,7 @@ def begin(work: Path) -> None:
 def fit(work: Path) -> None:
     """The PCA over every generated embedding of `work`."""
     from ich_seq.embeddings.cache import open_cache
-    from ich_seq.embeddings.extract import fit_pca
+    from ich_seq.embeddings.fit_pca import fit_pca
 
     cache = open_cache(work / "generated")
     everyone = {cache.series_uid(place) for place in range(len(cache.index.parts))}

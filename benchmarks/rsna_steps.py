@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ich_seq.labels import LABEL_NAMES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ich_seq.evaluation.evaluate import EvaluationInput, ValidationScores
+    from ich_seq.evaluation.data import EvaluationInput, ValidationScores
 
 EXTRACTOR = "e" * 64
 
@@ -94,7 +94,7 @@ def pca_all(work: Path, _: int) -> str:
 
 def _fit(work: Path, slices: int) -> str:
     from ich_seq.embeddings.cache import open_cache
-    from ich_seq.embeddings.extract import fit_pca
+    from ich_seq.embeddings.fit_pca import fit_pca
     from ich_seq.embeddings.stage import TRAINING_SPLITS
 
     clock, rows = _Clock(), _split_table(work)
@@ -109,7 +109,7 @@ def _fit(work: Path, slices: int) -> str:
 def reduce(work: Path, _: int) -> str:
     """All embeddings through the PCA into the file that stage two reads."""
     from ich_seq.embeddings.cache import open_cache
-    from ich_seq.embeddings.extract import load_pca
+    from ich_seq.embeddings.fit_pca import load_pca
     from ich_seq.embeddings.reduced import write_reduced
 
     cache = open_cache(work / "features", EXTRACTOR)
@@ -174,6 +174,7 @@ def _evaluate(work: Path, splits: tuple[str, ...]) -> str:
     clock.say("scores read")
     found = evaluate(data)
     clock.say(f"figures and {found.rounds:,} rounds at three levels")
+    assert found.by_slice is not None  # every label is a slice's
     auc = found.by_slice.systems[-1].labels[-1].auc
     count = f"{found.by_slice.count:,} slices of {found.patients:,} patients"
     return f"{clock}; {count}, {len(found.by_slice.systems)} systems; AUC of any {auc.value:.4f} [{auc.low:.4f}, {auc.high:.4f}]"
@@ -181,7 +182,7 @@ def _evaluate(work: Path, splits: tuple[str, ...]) -> str:
 
 def _scores(work: Path, splits: tuple[str, ...]) -> "EvaluationInput":
     """Stage one as the cache has it, stage two a little better, two real floors, and noise for the histogram's."""
-    from ich_seq.evaluation.evaluate import EvaluationInput
+    from ich_seq.evaluation.data import EvaluationInput
     from ich_seq.evaluation.floors import position_floor, prevalence_floor, relative_position
 
     rows, one = _split_table(work), _stage_one(work)
@@ -209,14 +210,14 @@ def _scores(work: Path, splits: tuple[str, ...]) -> "EvaluationInput":
 def _validation(
     rows: "pd.DataFrame", truth: np.ndarray, one: np.ndarray, two: np.ndarray, there: np.ndarray
 ) -> "ValidationScores":
-    from ich_seq.evaluation.evaluate import ValidationScores
+    from ich_seq.evaluation.data import ValidationScores
 
     return ValidationScores(**_part(rows, truth, one, two, there))
 
 
 def _part(
     rows: "pd.DataFrame", truth: np.ndarray, one: np.ndarray, two: np.ndarray, which: np.ndarray
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     return {
         "patient_ids": rows["patient_id"][which].to_numpy(str),
         "scan_ids": rows["series_instance_uid"][which].to_numpy(str),
