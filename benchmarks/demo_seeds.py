@@ -62,7 +62,7 @@ def dense_area(path: Path) -> float:
     """Pixels of 60 to 100 HU inside the skull."""
     hu: np.ndarray = read_slice_hu(path)
     bone = hu > 300
-    inside = np.asarray(binary_opening(np.asarray(binary_fill_holes(bone)) & ~bone))
+    inside = np.asarray(binary_opening(np.asarray(binary_fill_holes(bone), dtype=bool) & ~bone))
     return float(((hu >= 60) & (hu <= 100) & inside).sum())
 
 
