@@ -60,10 +60,11 @@ def context_for(base: Config, seed: int, folder: Path, *, mimics: bool = True) -
 
 def dense_area(path: Path) -> float:
     """Pixels of 60 to 100 HU inside the skull."""
-    hu: np.ndarray = read_slice_hu(path)
+    hu = np.asarray(read_slice_hu(path))
     bone = hu > 300
-    inside = np.asarray(binary_opening(np.asarray(binary_fill_holes(bone), dtype=bool) & ~bone))
-    return float(((hu >= 60) & (hu <= 100) & inside).sum())
+    filled = np.asarray(binary_fill_holes(bone), dtype=np.bool_)
+    inside = np.asarray(binary_opening(filled & ~bone), dtype=np.bool_)
+    return float(np.logical_and((hu >= 60) & (hu <= 100), inside).sum())
 
 
 def one_seed(base: Config, seed: int, work: Path) -> tuple[EvaluationInput, np.ndarray, dict[str, Any]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ich_seq.dicom import ReadOptions
 from ich_seq.files import write_text
 from ich_seq.labels import LABELS
 from ich_seq.metrics import roc_auc
@@ -28,7 +29,7 @@ def series_rows(data: Path, model: object) -> list[str]:
     rows = []
     for pattern in SERIES:
         for folder in sorted(data.glob(pattern)):
-            for outcome in score_studies([folder], model, allow_incomplete=True):  # type: ignore[arg-type]
+            for outcome in score_studies([folder], model, options=ReadOptions(allow_incomplete=True)):  # type: ignore[arg-type]
                 if isinstance(outcome, FailedStudy):
                     rows.append(f"| {folder.name} | refused: {outcome.error.message} |" + " |" * (2 + len(LABELS)))
                     continue
@@ -47,7 +48,7 @@ def slice_rows(data: Path, model: object) -> list[str]:
         truth = {row["ID"]: int(row["Label"]) for row in csv.DictReader(file)}
     scores: dict[str, tuple[list[int], list[float]]] = {label.name: ([], []) for label in LABELS}
     for path in sorted((data / "rsna_slices").glob("*.dcm")):
-        (outcome,) = score_studies([path], model, allow_incomplete=True)  # type: ignore[arg-type]
+        (outcome,) = score_studies([path], model, options=ReadOptions(allow_incomplete=True))  # type: ignore[arg-type]
         if isinstance(outcome, FailedStudy):
             raise outcome.error
         for score in outcome.result.scan:

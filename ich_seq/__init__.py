@@ -6,7 +6,11 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`score_study` and `score_studies`, imported when first used so that `import ich_seq` stays light."""
+    """`score_study`, `score_studies` and `ReadOptions`, imported when first used so that `import ich_seq` stays light."""
+    if name == "ReadOptions":
+        from ich_seq.dicom import ReadOptions
+
+        return ReadOptions
     if name in ("score_study", "score_studies"):
         from ich_seq.study import score
 

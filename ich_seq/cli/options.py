@@ -1,9 +1,13 @@
 """The flags that mean the same in every command."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ich_seq.dicom import ReadOptions
 from ich_seq.training import ranks
 
 run = click.option(
@@ -48,3 +52,47 @@ quiet = click.option(
     help="No progress, no summary; faults are still said.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+
+_READING = (
+    click.option("--strict", is_flag=True, help="Refuse what would be read with a warning."),
+    click.option("--allow-incomplete", is_flag=True, help="Use a series although too many slices are missing."),
+    click.option("--allow-sc", is_flag=True, help="Read secondary captures that state a rescale as CT."),
+    click.option("--assume-one-series", is_flag=True, help="Take files without SeriesInstanceUID as one series."),
+    click.option(
+        "--trust-instance-number", is_flag=True, help="Order slices by InstanceNumber where no position is known."
+    ),
+    click.option(
+        "--temporal",
+        type=click.Choice(["first"]),
+        help="Of several time points (perfusion), the one to take.",
+    ),
+    click.option(
+        "--assume-intercept",
+        "assumed_intercept_hu",
+        type=click.FloatRange(-32768, 32768),
+        metavar="HU",
+        help="Intercept of a series that states no rescale, for example -1024.",
+    ),
+)
+
+
+def reading(command: Callable[..., None]) -> Callable[..., None]:
+    """What the user lets pass or forbids; the command gets it as `reading`, a ReadOptions."""
+
+    @functools.wraps(command)
+    def with_reading(**given: Any) -> None:
+        options = ReadOptions(
+            allow_incomplete=given.pop("allow_incomplete"),
+            strict=given.pop("strict"),
+            allow_sc=given.pop("allow_sc"),
+            assume_one_series=given.pop("assume_one_series"),
+            trust_instance_number=given.pop("trust_instance_number"),
+            first_time_point=given.pop("temporal") == "first",
+            assumed_intercept_hu=given.pop("assumed_intercept_hu"),
+        )
+        command(reading=options, **given)
+
+    wrapped: Callable[..., None] = with_reading
+    for option in reversed(_READING):
+        wrapped = option(wrapped)
+    return wrapped

@@ -12,6 +12,7 @@ import click
 from ich_seq.cli import options
 from ich_seq.cli.descriptions import printable
 from ich_seq.cli.summary import print_summary, slices_progress
+from ich_seq.dicom import ReadOptions
 from ich_seq.errors import SomeStudiesFailedError
 from ich_seq.files import make_folder, output_errors
 from ich_seq.report.write import write_study
@@ -44,7 +45,7 @@ class _Asked:
     "[default: scores/ID, ID being a digest of the StudyInstanceUID]",
 )
 @click.option("--series", "series_uid", help="SeriesInstanceUID to score instead of the one that would be chosen.")
-@click.option("--allow-incomplete", is_flag=True, help="Score a series although too many slices are missing.")
+@options.reading
 @options.device
 @options.jobs
 @options.as_json
@@ -54,7 +55,7 @@ def score_study(
     model: Path,
     out: Path | None,
     series_uid: str | None,
-    allow_incomplete: bool,
+    reading: ReadOptions,
     device: str,
     jobs: int,
     as_json: bool,
@@ -72,7 +73,7 @@ def score_study(
             paths,
             model,
             series_uid=series_uid,
-            allow_incomplete=allow_incomplete,
+            options=reading,
             compute=Compute(device, jobs),
             on_slices=on_slices,
         )

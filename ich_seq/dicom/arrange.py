@@ -18,6 +18,7 @@ from ich_seq.dicom.findings import Finding, finding
 from ich_seq.dicom.geometry import normal_of, position_of, same_orientation
 from ich_seq.dicom.header import SliceHeader
 from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.pixels import decode_slice
 from ich_seq.dicom.spacing import analyse_spacing
 
@@ -33,7 +34,7 @@ class SeriesFaultError(Exception):
         self.detail = detail
 
 
-def arrange(headers: Sequence[SliceHeader], found: list[Finding]) -> list[SliceHeader]:
+def arrange(headers: Sequence[SliceHeader], found: list[Finding], options: ReadOptions = AS_IT_IS) -> list[SliceHeader]:
     """The usable slices of one series, feet to head, one at each position.
 
     What was dropped or noticed is appended to `found`.

@@ -59,12 +59,22 @@ class Code(Enum):
     D_BAD_GEOMETRY = ("D-BAD-GEOMETRY", "A position or orientation that is no usable number.", "Export it again.")
     D_NO_POSITION = ("D-NO-POSITION", "No position in some slices of a series.", "Export the series again.")
     D_MULTIFRAME = ("D-MULTIFRAME", "Several frames without usable functional groups.", "Export single slices.")
+    D_HEADER_LIMIT = ("D-HEADER-LIMIT", "A header with more elements or levels than are read.", "Export it again.")
+    D_DECODER_DIED = (
+        "D-DECODER-DIED",
+        "The decoder of compressed pixels died or took too long.",
+        "Export uncompressed, or check where the file comes from.",
+    )
     D_MATRIX_OUTLIER = ("D-MATRIX-OUTLIER", "A matrix that differs from the rest.", "Export the series again.")
 
     # Archives
     E_ZIP_LIMIT = ("E-ZIP-LIMIT", "A zip beyond the limits.", "Unpack it by hand and check it.")
     E_ZIP_ENCRYPTED = ("E-ZIP-ENCRYPTED", "An encrypted zip.", "Unpack it with its password.")
     E_ZIP_DAMAGED = ("E-ZIP-DAMAGED", "A damaged zip.", "Copy or make the zip again.")
+
+    # What was pointed at
+    E_NO_DICOM = ("E-NO-DICOM", "No DICOM file.", "Point at the folder or zip that holds the CT slices.")
+    E_NO_CT = ("E-NO-CT", "DICOM, but no CT image.", "Point at the axial CT series.")
 
     # Series
     E_NO_SERIES_UID = ("E-NO-SERIES-UID", "No SeriesInstanceUID.", "Export the series again.")
@@ -73,6 +83,16 @@ class Code(Enum):
     E_NOT_AXIAL = ("E-NOT-AXIAL", "Not an axial series.", "Choose an axial series.")
     E_DERIVED = ("E-DERIVED", "Derived images: a projection or a map.", "Choose the original slices.")
     E_NOT_HU = ("E-NOT-HU", "Pixel values that are not HU.", "Choose the original CT slices.")
+    E_HU_IMPLAUSIBLE = (
+        "E-HU-IMPLAUSIBLE",
+        "The values are not those of a head in HU: a wrong intercept or sign, inverted or swapped bytes, or no head.",
+        "Look at the images; export the original slices.",
+    )
+    E_NOT_HEAD = (
+        "E-NOT-HEAD",
+        "The header names another body part, and the values are not those of a head.",
+        "Choose the head series.",
+    )
     E_NO_RESCALE = ("E-NO-RESCALE", "No rescale slope and intercept, so HU are unknown.", "Export the original.")
     E_NO_GEOMETRY = ("E-NO-GEOMETRY", "No position, orientation or pixel spacing.", "Export the original slices.")
     E_NO_VOLUME = ("E-NO-VOLUME", "All slices at one position.", "Choose a series that covers the head.")
@@ -100,6 +120,46 @@ class Code(Enum):
     W_PAEDIATRIC = ("W-PAEDIATRIC", "A child: outside the training data.", "Read the scores with care.")
     W_SERIES_AMBIGUOUS = ("W-SERIES-AMBIGUOUS", "Two series are equally good.", "Name one with --series.")
     W_SERIES_UID_REUSED = ("W-SERIES-UID-REUSED", "One series UID in two studies.", "Check de-identification.")
+    W_SC = ("W-SC", "A secondary capture, read as CT on request.", "Prefer the original slices.")
+    W_NO_POSITION = (
+        "W-NO-POSITION",
+        "No ImagePositionPatient: slices lie where SliceLocation or, on request, InstanceNumber says.",
+        "Prefer the original slices.",
+    )
+    W_NO_ORIENTATION = (
+        "W-NO-ORIENTATION",
+        "No ImageOrientationPatient: slices are taken as axial, since positions vary along the body only.",
+        "Prefer the original slices.",
+    )
+    W_NO_SPACING = ("W-NO-SPACING", "No PixelSpacing: pixels are taken as 0.49 mm.", "Prefer the original slices.")
+    W_ASSUMED_SERIES = ("W-ASSUMED-SERIES", "No SeriesInstanceUID: read as one series on request.", "Check.")
+    W_FIRST_TIME_POINT = ("W-FIRST-TIME-POINT", "Several time points; the first is used, on request.", "Check.")
+    W_NO_RESCALE = (
+        "W-NO-RESCALE",
+        "No rescale slope and intercept; the values are those of a head in HU as they are.",
+        "Check the HU.",
+    )
+    W_ASSUMED_INTERCEPT = ("W-ASSUMED-INTERCEPT", "No rescale; an intercept was assumed on request.", "Check the HU.")
+    W_RESCALE_OUTLIER = (
+        "W-RESCALE-OUTLIER",
+        "The values of some slices do not fit the others: their rescale is doubted, and they are left out.",
+        "Export the series again.",
+    )
+    W_HU_IMPLAUSIBLE = (
+        "W-HU-IMPLAUSIBLE",
+        "The share of air, soft tissue or bone is unusual for a head.",
+        "Look at the images.",
+    )
+    W_TS_MISLABELLED = (
+        "W-TS-MISLABELLED",
+        "The pixel data are not in the transfer syntax that the header states; they were read as what they are.",
+        "Check the exporting system.",
+    )
+    W_PREAMBLE_EXECUTABLE = (
+        "W-PREAMBLE-EXECUTABLE",
+        "The preamble of a file makes it a program as well; it was read as DICOM only.",
+        "Check where the file comes from.",
+    )
     W_8BIT = ("W-8BIT", "8-bit pixels: HU are coarse.", "Prefer the original slices.")
     W_LOSSY_8BIT = ("W-LOSSY-8BIT", "8-bit JPEG pixels: HU are coarse and lossy.", "Prefer the original slices.")
     W_WRAPPED_12BIT = ("W-WRAPPED-12BIT", "Air was stored as 3096: values were unwrapped.", "Check the HU.")
@@ -117,6 +177,7 @@ class Code(Enum):
     )
 
     N_NO_PREAMBLE = ("N-NO-PREAMBLE", "DICOM without preamble.", "Nothing.")
+    N_PREAMBLE_NONZERO = ("N-PREAMBLE-NONZERO", "The preamble of a file is not empty; it is not read.", "Nothing.")
     N_TS_ASSUMED = ("N-TS-ASSUMED", "No transfer syntax stated; it was recognised from the data.", "Nothing.")
     N_DUPLICATE_FILE = ("N-DUPLICATE-FILE", "The same image twice; used once.", "Nothing.")
     N_DUPLICATE_SLICE = ("N-DUPLICATE-SLICE", "The same pixels twice at one position; used once.", "Nothing.")
@@ -131,4 +192,10 @@ class Code(Enum):
     N_PADDING = ("N-PADDING", "Padding outside the field of view was read as -1024 HU.", "Nothing.")
     N_HIGH_BITS = ("N-HIGH-BITS", "Bits above BitsStored were masked.", "Nothing.")
     N_MONOCHROME1 = ("N-MONOCHROME1", "MONOCHROME1: HU are not inverted.", "Nothing.")
+    N_MODALITY_LUT = ("N-MODALITY-LUT", "HU come from a Modality LUT.", "Nothing.")
+    N_THIN_SERIES = (
+        "N-THIN-SERIES",
+        "Thin slices were averaged to the thickness that the model knows.",
+        "Nothing.",
+    )
     N_LOSSY = ("N-LOSSY", "The pixels were compressed with loss.", "Nothing.")

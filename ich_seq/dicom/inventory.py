@@ -12,6 +12,7 @@ from ich_seq.dicom.elements import FileFaultError
 from ich_seq.dicom.findings import Finding, finding, gather
 from ich_seq.dicom.frames import expand_frames
 from ich_seq.dicom.header import SliceHeader, parse_header
+from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.series import build_series
 from ich_seq.dicom.sources import list_sources
 from ich_seq.errors import InputRefusedError, NoCtError, NoDicomError, SeriesRefusedError
@@ -36,7 +37,8 @@ _SeriesKey = tuple[str, str]
 class _Sorting:
     """Headers and dropped files by study and series, as they are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: ReadOptions) -> None:
+        self.options = options
         self.headers: dict[_SeriesKey, list[SliceHeader]] = defaultdict(list)
         self.dropped_ct: dict[_SeriesKey, list[Finding]] = defaultdict(list)
         self.dropped: list[Finding] = []
@@ -61,11 +63,13 @@ class _Sorting:
         return sorted({*self.headers, *self.dropped_ct})
 
 
-def read_study_files(paths: Sequence[Path], series_uid: str | None = None) -> Inventory:
+def read_study_files(
+    paths: Sequence[Path], series_uid: str | None = None, options: ReadOptions = AS_IT_IS
+) -> Inventory:
     """The studies in folders, zips and files, their series ordered and judged.
 
     Headers are read, pixels only where two files claim one identifier or one place. The result does not depend on the
-    names or the order of files. `series_uid` names the series to take in the study that has it.
+    names or the order of files. `series_uid` names the series to take in the study that has it; `options` are what the user lets pass.
 
     Raises:
         NoDicomError: a path does not exist, or there is no DICOM file.
@@ -73,7 +77,7 @@ def read_study_files(paths: Sequence[Path], series_uid: str | None = None) -> In
         ArchiveError: a zip that is damaged, encrypted or beyond the limits.
         InputRefusedError: no series has `series_uid`.
     """
-    sorting = _Sorting()
+    sorting = _Sorting(options)
     for header in _headers(paths, sorting.dropped):
         sorting.add(header)
     keys = sorting.series_keys()
@@ -113,7 +117,7 @@ def _study(study_uid: str, sorting: _Sorting, series_uid: str | None) -> StudyCa
         found = list(sorting.dropped_ct.get(key, []))
         if any(other[1] == key[1] and other[0] != key[0] for other in sorting.series_keys() if key[1]):
             found.append(finding(Code.W_SERIES_UID_REUSED))
-        all_series.append(build_series(headers, found))
+        all_series.append(build_series(headers, found, sorting.options))
     asked_for_unusable = series_uid is not None and not sorting.headers.get((study_uid, series_uid))
     if not all_series or asked_for_unusable:
         return StudyCandidates(study_uid, None, [], _all_dropped(gather(unusable)))

@@ -13,6 +13,7 @@ from ich_seq.dicom.findings import Finding, finding, gather
 from ich_seq.dicom.geometry import InPlane, in_plane_of, normal_of, position_of, shifted_slices, tilt_deg
 from ich_seq.dicom.header import SliceHeader, is_valid_uid
 from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.spacing import Gap, Spacing, analyse_spacing
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, SeriesRefusedError
 
@@ -71,7 +72,9 @@ class Series:
         return replace(again, findings=gather([*known, *found, *fresh]))
 
 
-def build_series(headers: Sequence[SliceHeader], dropped: Sequence[Finding] = ()) -> Series:
+def build_series(
+    headers: Sequence[SliceHeader], dropped: Sequence[Finding] = (), options: ReadOptions = AS_IT_IS
+) -> Series:
     """The series that these headers of one SeriesInstanceUID make; `dropped` are findings of files that were left out.
 
     Slices are ordered by ImagePositionPatient along the normal; InstanceNumber and file names are not read for order.
@@ -85,7 +88,7 @@ def build_series(headers: Sequence[SliceHeader], dropped: Sequence[Finding] = ()
     ):
         found.append(finding(Code.N_UID_NONSTANDARD))
     try:
-        ordered = arrange(headers, found)
+        ordered = arrange(headers, found, options)
     except SeriesFaultError as fault:
         return _refused(list(headers), fault, found)
     return _measured(ordered, found)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from ich_seq.dicom import Candidate, Finding, StudyCandidates, read_study_files
+from ich_seq.dicom import AS_IT_IS, Candidate, Finding, ReadOptions, StudyCandidates, read_study_files
 from ich_seq.errors import IchSeqError, InputRefusedError
 from ich_seq.nifti import NiftiVolume, is_nifti
 from ich_seq.study.result import SourceFormat
@@ -112,7 +112,7 @@ class Inputs:
     dropped: Sequence[Finding]
 
 
-def find_studies(paths: Sequence[Path], series_uid: str | None = None) -> Inputs:
+def find_studies(paths: Sequence[Path], series_uid: str | None = None, options: ReadOptions = AS_IT_IS) -> Inputs:
     """What there is to score in folders, zips and files.
 
     A NIfTI file that is named is a study of its own, and so is a folder that holds one NIfTI file and no other (text and JSON beside
@@ -129,7 +129,7 @@ def find_studies(paths: Sequence[Path], series_uid: str | None = None) -> Inputs
     files = [NiftiFile(volume) for volume in volumes.values()]
     if not others and files:
         return Inputs(files, [])
-    inventory = read_study_files(others, series_uid)
+    inventory = read_study_files(others, series_uid, options)
     return Inputs([*(DicomStudy(study) for study in inventory.studies), *files], inventory.dropped)
 
 

@@ -11,7 +11,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError, UsageError
+from ich_seq.dicom import AS_IT_IS, ReadOptions, Severity
+from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError, SeriesRefusedError, UsageError
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
 from ich_seq.study.inputs import DicomStudy, Inputs, NiftiFile, Scan, find_studies
@@ -71,7 +72,7 @@ def score_study(
     model: str | Path | StudyModel,
     *,
     series_uid: str | None = None,
-    allow_incomplete: bool = False,
+    options: ReadOptions = AS_IT_IS,
     device: str = "auto",
 ) -> StudyResult:
     """The scores of the one study in a folder, a zip, a file, or a list of them: DICOM, or a NIfTI volume in HU.
@@ -80,7 +81,7 @@ def score_study(
         path: what to score; file names and order do not matter.
         model: the folder of a model bundle, or a model that is loaded already.
         series_uid: SeriesInstanceUID to score; None chooses the axial soft-tissue head series.
-        allow_incomplete: score a series although too many slices are missing; its status then says so.
+        options: what to let pass, each with a warning in the result; `allow_incomplete` marks the status as well.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
@@ -89,7 +90,7 @@ def score_study(
         UsageError: no such device.
     """
     paths = [path] if isinstance(path, str | Path) else path
-    scoring = _Scoring(model, allow_incomplete, Compute(device))
+    scoring = _Scoring(model, options, Compute(device))
     inputs = scoring.read(paths, series_uid)
     if len(inputs.studies) > 1:
         raise InputRefusedError(
@@ -106,7 +107,7 @@ def score_studies(
     model: str | Path | StudyModel,
     *,
     series_uid: str | None = None,
-    allow_incomplete: bool = False,
+    options: ReadOptions = AS_IT_IS,
     compute: Compute = Compute(),
     on_slices: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[ScoredStudy | FailedStudy]:
@@ -120,7 +121,7 @@ def score_studies(
         ModelError: the bundle cannot be used.
         UsageError: no such device.
     """
-    scoring = _Scoring(model, allow_incomplete, compute, on_slices)
+    scoring = _Scoring(model, options, compute, on_slices)
     inputs = scoring.read(paths, series_uid)
     for study in inputs.studies:
         yield scoring.outcome(study, inputs)
@@ -150,12 +151,12 @@ class _Scoring:
     def __init__(
         self,
         model: str | Path | StudyModel,
-        allow_incomplete: bool,
+        options: ReadOptions,
         compute: Compute,
         on_slices: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._model = model
-        self._allow_incomplete = allow_incomplete
+        self._options = options
         self._compute = compute
         self._on_slices = on_slices
         self._read_headers_s = 0.0
@@ -165,7 +166,7 @@ class _Scoring:
     def read(self, paths: Sequence[str | Path], series_uid: str | None) -> Inputs:
         """The studies that there are; raises as `find_studies`."""
         started = time.perf_counter()
-        inputs = find_studies([Path(path) for path in paths], series_uid)
+        inputs = find_studies([Path(path) for path in paths], series_uid, self._options)
         self._read_headers_s = time.perf_counter() - started
         return inputs
 
@@ -178,6 +179,7 @@ class _Scoring:
                 opened = study.open()
             name = opened.scan.study_instance_uid
             self._refuse(opened.scan.refusal)
+            self._refuse_warnings(opened.scan)
         except IchSeqError as error:
             return FailedStudy(name, error, len(inputs.studies))
         with _timed(seconds, "load_model"):
@@ -196,8 +198,15 @@ class _Scoring:
         return self._model
 
     def _refuse(self, refusal: IchSeqError | None) -> None:
-        if refusal is not None and not (self._allow_incomplete and isinstance(refusal, IncompleteSeriesError)):
+        if refusal is not None and not (self._options.allow_incomplete and isinstance(refusal, IncompleteSeriesError)):
             raise refusal
+
+    def _refuse_warnings(self, scan: Scan) -> None:
+        """Under `strict`, what would be a warning beside the scores."""
+        warnings = [found for found in scan.findings if found.severity is Severity.WARNING]
+        if self._options.strict and warnings:
+            said = "; ".join(str(found) for found in warnings)
+            raise SeriesRefusedError(f"refused under --strict: {said}", code=warnings[0].code.value)
 
     def _both_stages(
         self, model: StudyModel, volume: Scan, seconds: dict[str, float]
@@ -210,6 +219,7 @@ class _Scoring:
             reduced.append(chunk_reduced)
         settled = volume.settled()
         self._refuse(settled.refusal)
+        self._refuse_warnings(settled)
         stage_one = np.concatenate(prob)
         with _timed(seconds, "stage_two"):
             stage_two = model.refine(np.concatenate(reduced), stage_one)

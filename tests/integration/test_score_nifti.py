@@ -17,7 +17,7 @@ from tiny_model import load_tiny_model, write_tiny_model
 
 import ich_seq
 from ich_seq.cli import main
-from ich_seq.dicom import read_study_files
+from ich_seq.dicom import ReadOptions, read_study_files
 from ich_seq.dicom.limits import Limits
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError, PixelsUnreadableError
 from ich_seq.labels import LABEL_NAMES
@@ -184,7 +184,7 @@ def test_a_volume_that_cannot_be_read_does_not_stop_the_others(network, head, tm
 def test_values_that_are_no_hu_of_a_head_are_refused_with_the_way_out(network, head, tmp_path, values, code):
     path = changed(head, tmp_path / "a.nii.gz", values)
     with pytest.raises(InputRefusedError, match=rf"^a.nii.gz: {code}: .*; (convert|give)") as refusal:
-        ich_seq.score_study(path, network, allow_incomplete=True)
+        ich_seq.score_study(path, network, options=ReadOptions(allow_incomplete=True))
     assert refusal.value.exit_code == 3
 
 
@@ -219,7 +219,10 @@ def test_steps_wider_than_a_gap_may_be_are_refused_unless_allowed(network, head,
     )
     with pytest.raises(IncompleteSeriesError, match="gap of 30.0 mm"):
         ich_seq.score_study(tmp_path / "a.nii", network)
-    assert ich_seq.score_study(tmp_path / "a.nii", network, allow_incomplete=True).status is Status.INCOMPLETE
+    assert (
+        ich_seq.score_study(tmp_path / "a.nii", network, options=ReadOptions(allow_incomplete=True)).status
+        is Status.INCOMPLETE
+    )
 
 
 def test_a_volume_on_the_cubes_diagonal_is_not_axial(network, head, tmp_path):

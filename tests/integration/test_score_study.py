@@ -20,6 +20,7 @@ from tiny_model import load_tiny_model, write_tiny_model
 
 import ich_seq
 from ich_seq.cli import main
+from ich_seq.dicom import ReadOptions
 from ich_seq.errors import IncompleteSeriesError, InputRefusedError, UsageError
 from ich_seq.files import temporary_beside
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
@@ -167,7 +168,7 @@ def test_too_incomplete_a_series_is_scored_only_when_asked(model, network, torn,
     assert not (tmp_path / "out").exists()
     with pytest.raises(IncompleteSeriesError, match=r"gap of 35\.0 mm"):
         ich_seq.score_study(torn, network)
-    result = ich_seq.score_study(torn, network, allow_incomplete=True)
+    result = ich_seq.score_study(torn, network, options=ReadOptions(allow_incomplete=True))
     assert result.status is Status.INCOMPLETE
     assert "E-INCOMPLETE" in {found.code for found in result.findings}
 
