@@ -11,6 +11,7 @@ import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ich_seq.errors import OutputError
 
@@ -110,6 +111,21 @@ def in_memory(path: Path) -> Iterator[io.BytesIO]:
     buffer = io.BytesIO()
     yield buffer
     write_bytes(path, buffer.getbuffer())
+
+
+@contextlib.contextmanager
+def reserved(path: Path, most_bytes: int) -> Iterator[BinaryIO]:
+    """A file that becomes `path` when the block ends well, its room taken on disk before the first byte: `in_memory` for large files.
+
+    What is not used of `most_bytes` has to be cut off by the writer, as HDF5 does.
+
+    Raises:
+        OutputError: as `replacing`.
+    """
+    remove_dead_leftovers(path.parent, path.name)
+    with replacing(path) as temporary, temporary.open("w+b") as file:
+        os.posix_fallocate(file.fileno(), 0, most_bytes)
+        yield file
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

@@ -30,14 +30,13 @@ _NEEDED = (
 )
 
 
-def read_rows(root: Path, files: Sequence[Path]) -> tuple[list[Row], dict[str, str]]:
+def read_rows(root: Path, files: Sequence[str]) -> tuple[list[Row], dict[str, str]]:
     """A row for each usable file, and for each other one why not, by its path relative to root."""
     rows: list[Row] = []
     failures: dict[str, str] = {}
-    for file in files:
-        path = file.relative_to(root).as_posix()
+    for path in files:
         try:
-            header = _usable_header(file)
+            header = _usable_header(root / path)
             rows.append(row_of(path, header, float(position_of(header) @ normal_of(header))))
         except PixelsUnreadableError as error:
             failures[path] = error.message

@@ -9,6 +9,8 @@ import pandas as pd
 from ich_seq.errors import DatasetError
 from ich_seq.labels import ANY_INDEX
 
+_CHUNK_ROWS = 65_536
+"""A block is read as Python's strings, six times the size of what is kept of it."""
 LISTED = 10
 """How many of the faulty a message names."""
 
@@ -22,7 +24,10 @@ def read_label_csv(path: Path) -> pd.DataFrame:
         DatasetError: no such file, or not CSV.
     """
     try:
-        rows = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
+        with pd.read_csv(
+            path, dtype="str", keep_default_na=False, encoding="utf-8-sig", chunksize=_CHUNK_ROWS
+        ) as blocks:
+            rows = pd.concat(list(blocks), ignore_index=True)
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file of labels", path=path) from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:

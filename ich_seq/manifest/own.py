@@ -46,7 +46,8 @@ def index_own(
     singles = [file for file in files if file not in set(volumes) and file.suffix.lower() not in _NO_IMAGE]
     if not volumes and not singles:
         raise DatasetError(f"{root}: no image below it; --root is the folder that holds them", root=root)
-    headers = read_headers(root, singles, jobs, progress)
+    names = [file.relative_to(root).as_posix() for file in singles]
+    headers = read_headers(root, names, jobs, progress)
     notes += counted("files are no usable CT slices and are left out", headers.failures.values())
     table = pd.concat([headers.table, *(_volume(root, file) for file in volumes)], ignore_index=True)
     joined, unmatched = _join(table.astype(HEADER_COLUMNS), labels, key)
