@@ -45,6 +45,7 @@ class Code(Enum):
     D_UNREADABLE = ("D-UNREADABLE", "A DICOM file that cannot be parsed or decoded.", "Export it again.")
     D_NOT_CT_IMAGE = ("D-NOT-CT-IMAGE", "DICOM, but not a CT image.", "Nothing, unless it should be one.")
     D_LOCALIZER = ("D-LOCALIZER", "A localizer (scout) image.", "Nothing.")
+    D_DERIVED = ("D-DERIVED", "A projection or a map among original slices.", "Nothing.")
     D_NO_PIXELS = ("D-NO-PIXELS", "A CT image without pixel data.", "Export it again.")
     D_TRUNCATED = ("D-TRUNCATED", "Pixel data that end too early.", "Copy or export the file again.")
     D_PIXEL_LENGTH = ("D-PIXEL-LENGTH", "Pixel data whose length contradicts the header.", "Export it again.")
@@ -128,10 +129,14 @@ class Code(Enum):
     )
     W_NO_ORIENTATION = (
         "W-NO-ORIENTATION",
-        "No ImageOrientationPatient: slices are taken as axial, since positions vary along the body only.",
+        "No ImageOrientationPatient: slices are taken as axial, as their positions or ImageType say.",
         "Prefer the original slices.",
     )
-    W_NO_SPACING = ("W-NO-SPACING", "No PixelSpacing: pixels are taken as 0.49 mm.", "Prefer the original slices.")
+    W_NO_SPACING = (
+        "W-NO-SPACING",
+        "No PixelSpacing: that of the other slices is taken, or a field of view of 250 mm (0.49 mm a pixel at 512).",
+        "Prefer the original slices.",
+    )
     W_ASSUMED_SERIES = ("W-ASSUMED-SERIES", "No SeriesInstanceUID: read as one series on request.", "Check.")
     W_FIRST_TIME_POINT = ("W-FIRST-TIME-POINT", "Several time points; the first is used, on request.", "Check.")
     W_NO_RESCALE = (

@@ -72,6 +72,12 @@ class Limits:
     """Least coverage of a whole head."""
     coverage_max_mm: float = 300.0
     """Most coverage of a head alone."""
+    coverage_usual_mm: float = 120.0
+    """Coverage below which numbers that do not begin with 1 count as a sign that slices are missing at an end."""
+    assumed_field_mm: float = 250.0
+    """Width of the field of view where no slice states PixelSpacing: usual for head CT, 0.49 mm a pixel at 512."""
+    localizers: int = 2
+    """Most upright images among axial ones that are taken as localizers."""
     few_slices: int = 5
     """Fewer slices than this are worth a warning."""
 

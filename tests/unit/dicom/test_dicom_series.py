@@ -234,8 +234,6 @@ def without(*keywords):
     ("edit", "code"),
     [
         (without("ImagePositionPatient"), "E-NO-GEOMETRY"),
-        (without("ImageOrientationPatient"), "E-NO-GEOMETRY"),
-        (without("PixelSpacing"), "E-NO-GEOMETRY"),
         (without("RescaleSlope", "RescaleIntercept"), "E-NO-RESCALE"),
         (without("SeriesInstanceUID"), "E-NO-SERIES-UID"),
     ],
