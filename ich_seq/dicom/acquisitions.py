@@ -66,9 +66,21 @@ def _apart(slices: list[SliceHeader], normal: Normal, found: list[Finding]) -> l
     """The better of two whole acquisitions that lie in each other without sharing a position; all slices where there are none."""
     for parts in (_by_acquisition_number(slices), *_at_the_longest_pause(slices)):
         whole = [part for part in parts if _is_whole(part, slices, normal)]
-        if len(whole) > 1:
+        if len(whole) > 1 and all(_leaves_nothing_out(part, slices, normal) for part in whole):
             return _best(whole, slices, found)
     return slices
+
+
+def _leaves_nothing_out(part: Slices, slices: Slices, normal: Normal) -> bool:
+    """Whether a part could stand alone: its steps are no wider than 1.5 times its slices are thick.
+
+    Odd slices after even ones are one scan. Where the thickness is unknown, uneven steps of all slices betray two scans.
+    """
+    thick = [header.slice_thickness_mm for header in part if header.slice_thickness_mm is not None]
+    if not thick:
+        together = _spacing(slices, normal)
+        return together.variable or bool(together.gaps)
+    return _spacing(part, normal).spacing_mm <= LIMITS.gap_ratio * float(np.median(thick))
 
 
 def _best(whole: Sequence[list[SliceHeader]], slices: Slices, found: list[Finding]) -> list[SliceHeader]:
