@@ -62,6 +62,8 @@ class Limits:
     """A step above this many expected spacings is a gap."""
     gap_mm: float = 20.0
     """Largest distance between neighbours."""
+    rounding_mm: float = 1e-3
+    """What projections of decimal strings onto the normal may be off: a step this little above a limit is at the limit."""
     missing_share: float = 0.10
     """Largest share of slices that may be missing."""
     in_plane_shift_mm: float = 1.0
