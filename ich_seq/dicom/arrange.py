@@ -96,12 +96,12 @@ def _keep(
 
 
 def _largest_stack(headers: list[SliceHeader], found: list[Finding]) -> list[SliceHeader]:
-    """The largest group of parallel slices, those with the most common orientation first; whatever the order of files."""
+    """The largest group of parallel slices, those with the most common orientation first, as `usual_slice` has it."""
     counts = Counter(header.image_orientation_patient for header in headers)
 
     def common_first(header: SliceHeader) -> tuple[int, tuple[float, ...], str, int]:
         orientation = header.image_orientation_patient
-        return -counts[orientation], orientation or (), header.sop_instance_uid, header.pixels.frame
+        return -counts[orientation], tuple(-value for value in orientation or ()), header.sop_instance_uid, header.pixels.frame
 
     stacks: list[list[SliceHeader]] = []
     for header in sorted(headers, key=common_first):
