@@ -101,7 +101,12 @@ def _largest_stack(headers: list[SliceHeader], found: list[Finding]) -> list[Sli
 
     def common_first(header: SliceHeader) -> tuple[int, tuple[float, ...], str, int]:
         orientation = header.image_orientation_patient
-        return -counts[orientation], tuple(-value for value in orientation or ()), header.sop_instance_uid, header.pixels.frame
+        return (
+            -counts[orientation],
+            tuple(-value for value in orientation or ()),
+            header.sop_instance_uid,
+            header.pixels.frame,
+        )
 
     stacks: list[list[SliceHeader]] = []
     for header in sorted(headers, key=common_first):

@@ -1,4 +1,4 @@
-"""Every code that reading can answer with: severity, one sentence, and what to do about it."""
+"""Every code that reading images or labels can answer with: severity, one sentence, and what to do about it."""
 
 from enum import Enum
 
@@ -103,6 +103,19 @@ class Code(Enum):
     E_INCOMPLETE = ("E-INCOMPLETE", "Too much of the series is missing.", "Export it again, or allow incomplete.")
     E_NO_SLICE_LEFT = ("E-NO-SLICE-LEFT", "No slice of the series can be used.", "See what was dropped and why.")
 
+    # Labels of training data
+    E_LABEL_CONFLICT = ("E-LABEL-CONFLICT", "Labels that contradict each other.", "Correct the rows that are named.")
+    E_LABEL_INCOMPLETE = ("E-LABEL-INCOMPLETE", "Labels that are missing or unreadable.", "Complete the rows named.")
+    E_LABEL_INCONSISTENT = (
+        "E-LABEL-INCONSISTENT",
+        "An `any` that is not the OR of the five subtypes.",
+        "Correct the rows that are named.",
+    )
+    E_LABEL_WITHOUT_IMAGE = ("E-LABEL-WITHOUT-IMAGE", "Labels whose image is not there.", "Add the images.")
+    E_IMAGE_WITHOUT_LABEL = ("E-IMAGE-WITHOUT-LABEL", "Images that nothing asks for.", "Take them out, or list them.")
+    E_LEAK = ("E-LEAK", "One patient or series in more than one split.", "Split by patient again.")
+
+    # Warnings beside the scores
     W_SLICE_GAP = ("W-SLICE-GAP", "Slices are missing.", "Export the series again.")
     W_SHORT_COVERAGE = ("W-SHORT-COVERAGE", "The series covers less than a head.", "Check that it is whole.")
     W_COVERAGE = ("W-COVERAGE", "The series covers more than a head.", "Read the scores with care.")
@@ -181,6 +194,7 @@ class Code(Enum):
         "Prefer the original.",
     )
 
+    # Notes
     N_NO_PREAMBLE = ("N-NO-PREAMBLE", "DICOM without preamble.", "Nothing.")
     N_PREAMBLE_NONZERO = ("N-PREAMBLE-NONZERO", "The preamble of a file is not empty; it is not read.", "Nothing.")
     N_TS_ASSUMED = ("N-TS-ASSUMED", "No transfer syntax stated; it was recognised from the data.", "Nothing.")

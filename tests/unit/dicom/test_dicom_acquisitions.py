@@ -5,7 +5,7 @@ import pytest
 from dicom_factory import make_series, ramp_hu, set_pixels
 from dicom_findings import codes_in, message_of, refusal_code_in, series_in
 
-from ich_seq.dicom import ReadOptions
+from ich_seq.dicom import AS_IT_IS, ReadOptions
 from ich_seq.dicom.hints import seconds_of
 from ich_seq.volume import Volume
 
@@ -29,7 +29,7 @@ def scan(folder, number, slices=PLACES, shift_mm=0.0, lowest=0, **values):
         path.rename(folder / f"{number}_{path.name}")
 
 
-def number_read(folder, options=ReadOptions()):
+def number_read(folder, options=AS_IT_IS):
     """Which scan was chosen, from the HU of its first voxel."""
     series = series_in(folder, options)
     lowest = round((series.positions_mm[0] - 50) / STEP_MM)

@@ -114,9 +114,7 @@ def test_a_series_of_which_no_file_can_be_used_is_listed_with_the_reason(tmp_pat
     assert study.chosen.series_instance_uid == generate_series_uid("a")
     lost = reason_of(study, "b")
     assert (lost.chosen, lost.slices) == (False, 0)
-    assert lost.reason == (
-        "no slice can be used: D-TRUNCATED: Pixel data that end too early: 10140 of 10240 bytes [3]"
-    )
+    assert lost.reason == ("no slice can be used: D-TRUNCATED: Pixel data that end too early: 10140 of 10240 bytes [3]")
     uids = [candidate.series_instance_uid for candidate in study.candidates]
     assert uids == sorted(uids)
 

@@ -74,7 +74,9 @@ def test_files_without_any_patient_are_one_series(tmp_path):
     assert codes_in(tmp_path) == set()
 
 
-@pytest.mark.parametrize("raw", [b"\xff\xfe^\x80", b"\x1b$B;3ED\x1b(B^\x1b$BB@O:", b"A\x00B^C", b"\xe5\xb1\xb1^\xe2\x80\xae"])
+@pytest.mark.parametrize(
+    "raw", [b"\xff\xfe^\x80", b"\x1b$B;3ED\x1b(B^\x1b$BB@O:", b"A\x00B^C", b"\xe5\xb1\xb1^\xe2\x80\xae"]
+)
 @pytest.mark.parametrize("charset", [None, "ISO_IR 192", "NONSENSE"])
 def test_names_in_any_character_set_or_none_say_nothing(tmp_path, raw, charset):
     """The name takes 12 bytes in each file, so that it can be replaced in place."""
@@ -90,7 +92,9 @@ def test_names_in_any_character_set_or_none_say_nothing(tmp_path, raw, charset):
     assert codes_in(tmp_path) == set()
 
 
-@pytest.mark.parametrize("uid", ["ID_3d2ea4e22", "../../etc/passwd", "/etc/passwd", "1." * 40 + "1", "1.2.\x01", "1..2"])
+@pytest.mark.parametrize(
+    "uid", ["ID_3d2ea4e22", "../../etc/passwd", "/etc/passwd", "1." * 40 + "1", "1.2.\x01", "1..2"]
+)
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
 def test_identifiers_that_are_no_uids_are_a_note_and_never_a_path(tmp_path, keyword, uid):
     def edit(dataset, index):

@@ -5,7 +5,7 @@ import pytest
 from dicom_factory import make_series, ramp_hu
 from dicom_findings import codes_in, message_of, refusal_code_in, series_in
 
-from ich_seq.dicom import ReadOptions
+from ich_seq.dicom import AS_IT_IS, ReadOptions
 from ich_seq.volume import Volume
 
 TRUSTING = ReadOptions(trust_instance_number=True)
@@ -23,7 +23,17 @@ def edited(*absent, **values):
     return edit
 
 
-def corner_values(folder, options=ReadOptions()):
+def in_the_eleventh(edit):
+    """The edit in one slice of many."""
+
+    def in_one(dataset, index):
+        if index == 10:
+            edit(dataset, index)
+
+    return in_one
+
+
+def corner_values(folder, options=AS_IT_IS):
     """HU of the first voxel of each slice, feet to head: -24 + 7 a slice in the factory."""
     return [float(hu[0, 0]) for hu in Volume(series_in(folder, options))]
 
@@ -37,9 +47,7 @@ def test_slice_location_stands_in_for_missing_positions_with_a_warning(tmp_path)
 
 
 def test_slice_location_may_run_against_instance_number(tmp_path):
-    edit = edited(
-        "ImagePositionPatient", SliceLocation=lambda i: -30.0 + 5 * i, InstanceNumber=lambda i: 24 - i
-    )
+    edit = edited("ImagePositionPatient", SliceLocation=lambda i: -30.0 + 5 * i, InstanceNumber=lambda i: 24 - i)
     make_series(tmp_path, 24, edit)
     assert corner_values(tmp_path) == [-24.0 + 7 * i for i in range(24)]
 
@@ -140,12 +148,12 @@ def test_without_pixel_spacing_the_field_of_view_is_taken_as_250_mm(tmp_path):
 
 
 def test_a_slice_without_pixel_spacing_has_that_of_the_others(tmp_path):
-    make_series(tmp_path, 24, lambda dataset, index: index == 10 and edited("PixelSpacing")(dataset, index))
+    make_series(tmp_path, 24, in_the_eleventh(edited("PixelSpacing")))
     assert codes_in(tmp_path) == {"W-NO-SPACING"}
     assert {header.pixel_spacing_mm for header in series_in(tmp_path).headers} == {(0.5, 0.5)}
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient"])
 def test_a_slice_without_the_position_that_others_have_is_left_out(tmp_path, keyword):
-    make_series(tmp_path, 24, lambda dataset, index: index == 10 and edited(keyword)(dataset, index))
+    make_series(tmp_path, 24, in_the_eleventh(edited(keyword)))
     assert codes_in(tmp_path) == {"D-NO-POSITION", "W-SLICE-GAP"}

@@ -1,4 +1,4 @@
-"""Each tolerance of geometry at its edge, and slices missing at the ends of a series."""
+"""Each tolerance of geometry at its edge, the matrix, and slices missing at the ends of a series."""
 
 import math
 
@@ -70,7 +70,9 @@ def test_a_slice_may_be_off_the_line_by_one_millimetre(tmp_path, shift_mm, found
 @pytest.mark.parametrize(("jitter_mm", "found"), [(0.09, set()), (0.3, {"N-VARIABLE-SPACING"})])
 def test_jitter_of_positions_below_a_tenth_of_a_millimetre_is_silent(tmp_path, jitter_mm, found):
     """Every third slice lies higher; 2 % of 10 mm are 0.2 mm."""
-    twelve(tmp_path, at(ImagePositionPatient=lambda i: [-100, -110, 50 + STEP_MM * i + (jitter_mm if i % 3 == 0 else 0)]))
+    twelve(
+        tmp_path, at(ImagePositionPatient=lambda i: [-100, -110, 50 + STEP_MM * i + (jitter_mm if i % 3 == 0 else 0)])
+    )
     assert codes_in(tmp_path) == found
 
 
@@ -98,6 +100,11 @@ def test_the_matrix_of_the_majority_is_kept_and_of_two_halves_the_larger(tmp_pat
     twelve(tmp_path, edit)
     assert "D-MATRIX-OUTLIER" in codes_in(tmp_path)
     assert series_in(tmp_path).headers[0].columns == (64 if smaller == 7 else 80)
+
+
+def test_a_matrix_other_than_512_x_512_is_noted_with_its_size(tmp_path):
+    twelve(tmp_path)
+    assert message_of(series_in(tmp_path).findings, "N-MATRIX") == "The matrix is not 512 x 512: 64 x 80"
 
 
 @pytest.mark.parametrize("number", [2**40, -5, "1e3", ""], ids=str)
