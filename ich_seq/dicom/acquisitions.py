@@ -65,7 +65,7 @@ def one_at_each_position(
 def _apart(slices: list[SliceHeader], normal: Normal, found: list[Finding]) -> list[SliceHeader]:
     """The better of two whole acquisitions that lie in each other without sharing a position; all slices where there are none."""
     for parts in (_by_acquisition_number(slices), *_at_the_longest_pause(slices)):
-        whole = [part for part in parts if _is_whole(part, slices, normal)]
+        whole = [part for part in parts if len(parts) > 1 and _is_whole(part, slices, normal)]
         if len(whole) > 1 and all(_leaves_nothing_out(part, slices, normal) for part in whole):
             return _best(whole, slices, found)
     return slices

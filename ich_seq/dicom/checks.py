@@ -107,10 +107,10 @@ def check_geometry(header: SliceHeader) -> None:
     """Nothing where position, orientation and pixel spacing are usable or absent.
 
     Raises:
-        FileFaultError: present, but not the right count of finite numbers, or not orthonormal.
+        FileFaultError: present, but not the right count of finite numbers, beyond 10 m, or not orthonormal.
     """
     position, orientation = header.image_position_patient, header.image_orientation_patient
-    if position is not None and not _finite(position, 3):
+    if position is not None and not (_finite(position, 3) and max(map(abs, position)) <= LIMITS.coordinate_mm):
         raise FileFaultError(Code.D_BAD_GEOMETRY, "ImagePositionPatient")
     if orientation is not None and not (_finite(orientation, 6) and _orthonormal(orientation)):
         raise FileFaultError(Code.D_BAD_GEOMETRY, "ImageOrientationPatient")

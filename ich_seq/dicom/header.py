@@ -1,13 +1,12 @@
 """One CT slice as its header describes it, read without its pixels."""
 
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import Body, Elements, FileFaultError, open_body, read_elements
-from ich_seq.dicom.hints import HINT_TAGS, NO_HINTS, Hints, hints_of
+from ich_seq.dicom.hints import HINT_TAGS, NO_HINTS, Hints, hints_of, positive_mm
 from ich_seq.dicom.patient import PATIENT_TAGS, age_years, patient_digests
 from ich_seq.dicom.sources import FileSource, Source
 from ich_seq.dicom.syntaxes import DEFLATED
@@ -235,7 +234,7 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
         image_position_patient=numbers(_TAGS["image_position_patient"]),
         image_orientation_patient=numbers(_TAGS["image_orientation_patient"]),
         pixel_spacing_mm=numbers(_TAGS["pixel_spacing"]),
-        slice_thickness_mm=_positive(numbers(_TAGS["slice_thickness"])),
+        slice_thickness_mm=positive_mm(numbers(_TAGS["slice_thickness"])),
         rescale_slope=numbers(_TAGS["rescale_slope"]),
         rescale_intercept=numbers(_TAGS["rescale_intercept"]),
         rescale_type=(text(_TAGS["rescale_type"]) or "").upper(),
@@ -276,10 +275,3 @@ def _pixel_layout(elements: Elements) -> PixelLayout:
 def is_valid_uid(uid: str) -> bool:
     """Whether this is a UID by DICOM PS3.5 section 9.1 (leading zeros are let pass)."""
     return len(uid) <= 64 and _UID.fullmatch(uid) is not None
-
-
-def _positive(numbers: tuple[float, ...] | None) -> float | None:
-    """The one positive finite number, else None."""
-    if numbers is None or len(numbers) != 1 or not math.isfinite(numbers[0]) or numbers[0] <= 0:
-        return None
-    return numbers[0]

@@ -1,9 +1,9 @@
 """What a header says beside the elements that reading goes by: a help where those, or slices at the ends, are missing."""
 
-import math
 from dataclasses import dataclass
 
 from ich_seq.dicom.elements import Elements
+from ich_seq.dicom.limits import LIMITS
 
 _SLICE_LOCATION = 0x00201041
 _SPACING_BETWEEN_SLICES = 0x00180088
@@ -41,16 +41,22 @@ NO_HINTS = Hints()
 def hints_of(elements: Elements) -> Hints:
     """The hints among these elements."""
     location = elements.numbers(_SLICE_LOCATION)
-    spacing = elements.numbers(_SPACING_BETWEEN_SLICES)
     return Hints(
-        slice_location_mm=location[0] if location and len(location) == 1 and math.isfinite(location[0]) else None,
-        spacing_between_slices_mm=(
-            spacing[0] if spacing and len(spacing) == 1 and math.isfinite(spacing[0]) and spacing[0] > 0 else None
-        ),
+        slice_location_mm=location[0] if location and len(location) == 1 and _within_reach(location[0]) else None,
+        spacing_between_slices_mm=positive_mm(elements.numbers(_SPACING_BETWEEN_SLICES)),
         temporal_position=elements.integer(_TEMPORAL_POSITION),
         images_in_acquisition=elements.integer(_IMAGES_IN_ACQUISITION),
         patient_position=(elements.text(_PATIENT_POSITION) or "").upper(),
     )
+
+
+def positive_mm(numbers: tuple[float, ...] | None) -> float | None:
+    """The one number, where it is a length that can be: above 0, at most 10 m; else None."""
+    return numbers[0] if numbers and len(numbers) == 1 and numbers[0] > 0 and _within_reach(numbers[0]) else None
+
+
+def _within_reach(length_mm: float) -> bool:
+    return abs(length_mm) <= LIMITS.coordinate_mm  # False for nan
 
 
 def seconds_of(time: str) -> float | None:

@@ -44,6 +44,8 @@ class Limits:
     """Largest rescale slope; it must be positive."""
     names_listed: int = 10
     """Most file names kept in one finding."""
+    coordinate_mm: float = 10_000.0
+    """Largest coordinate of a slice, either way: no scanner is larger."""
     orthonormal: float = 1e-3
     """Tolerance of ImageOrientationPatient's lengths and dot product."""
     orientation_deg: float = 1.0

@@ -81,14 +81,18 @@ def _by_slice_location(headers: Sequence[SliceHeader]) -> list[float] | None:
 
 
 def _by_instance_number(headers: Sequence[SliceHeader]) -> list[float] | None:
-    """InstanceNumber times the usual SliceThickness (else SpacingBetweenSlices) in mm; None where one lacks it or two share it."""
+    """InstanceNumber times the usual SliceThickness (else SpacingBetweenSlices) in mm.
+
+    None where a slice lacks its number, two share one, or one would lie beyond 10 m.
+    """
     numbers = [header.instance_number for header in headers if header.instance_number is not None]
     thick = [header.slice_thickness_mm for header in headers if header.slice_thickness_mm is not None]
     apart = [spacing for header in headers if (spacing := header.hints.spacing_between_slices_mm) is not None]
     if len(set(numbers)) < len(headers) or not (thick or apart):
         return None
     step = float(np.median(thick or apart))
-    return [number * step for number in numbers]
+    places = [float(number) * step for number in numbers]
+    return places if max(map(abs, places)) <= LIMITS.coordinate_mm else None
 
 
 def _refuse_other_than_axial(slices: Sequence[SliceHeader], known: bool, options: ReadOptions) -> None:

@@ -49,7 +49,7 @@ def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float 
     A step is a gap when it is above 20 mm, or above 1.5 times what is expected there: the thickness of its neighbours
     or the step of the nearest plateau (three slices or more at one spacing), whichever is larger. Where plateaus make
     up less than half of the stack (many slices are missing), the expected step is the thickness, else the smallest
-    frequent step of which the others are multiples.
+    frequent step of which the others are multiples. A thickness above 20 mm is not believed: it would hide every gap.
 
     Raises:
         ValueError: positions do not ascend.
@@ -59,7 +59,7 @@ def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float 
     steps = np.diff(np.asarray(positions_mm, dtype=np.float64)).tolist()
     if min(steps) <= 0:
         raise ValueError("positions_mm must ascend")
-    expected = _expected_steps(steps, thickness_mm)
+    expected = _expected_steps(steps, [value if value and value <= LIMITS.gap_mm else None for value in thickness_mm])
     gaps, regular = [], []
     for index, (step, usual) in enumerate(zip(steps, expected, strict=True)):
         if _above(step, LIMITS.gap_ratio * usual) or _above(step, LIMITS.gap_mm):

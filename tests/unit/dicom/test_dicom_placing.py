@@ -65,11 +65,12 @@ def test_a_slice_missing_among_slice_locations_is_a_gap(tmp_path):
         lambda i: 5.0 * (i % 12),  # each twice
         lambda i: [0.0, 10.0, 5.0][i % 3] + 15 * (i // 3),  # against the numbers
         lambda i: "" if i == 3 else 5.0 * i,  # one without
+        lambda i: "1e308" if i == 3 else 5.0 * i,
     ],
-    ids=["shared", "not monotone", "absent in one"],
+    ids=["shared", "not monotone", "absent in one", "absurd in one"],
 )
 def test_slice_locations_that_contradict_themselves_are_not_believed(tmp_path, location):
-    make_series(tmp_path, 12 if location(0) == "" else 24, edited("ImagePositionPatient", SliceLocation=location))
+    make_series(tmp_path, 24, edited("ImagePositionPatient", SliceLocation=location))
     assert refusal_code_in(tmp_path) == "E-NO-GEOMETRY"
 
 
@@ -94,8 +95,9 @@ def test_without_thickness_spacing_between_slices_serves(tmp_path):
         edited("ImagePositionPatient", "InstanceNumber"),
         edited("ImagePositionPatient", InstanceNumber=7),
         edited("ImagePositionPatient", "SliceThickness"),
+        edited("ImagePositionPatient", SliceThickness="1e308"),
     ],
-    ids=["absent", "all the same", "no thickness"],
+    ids=["absent", "all the same", "no thickness", "absurd thickness"],
 )
 def test_instance_numbers_that_place_nothing_refuse_even_where_trusted(tmp_path, edit):
     make_series(tmp_path, 6, edit)

@@ -86,6 +86,11 @@ def test_slice_thickness_accounts_for_wide_steps():
     assert analyse_spacing([float(p) for p in positions], thickness).gaps == ()
 
 
+@pytest.mark.parametrize(("thickness", "gaps"), [(5.0, 1), (20.5, 1), (1e300, 1)])
+def test_an_absurd_slice_thickness_hides_no_gap(thickness, gaps):
+    assert len(analyse([p for p in range(0, 150, 5) if p != 50], thickness).gaps) == gaps
+
+
 def test_overlap_is_no_gap():
     assert analyse(np.arange(60) * 2.5, thickness=5.0).gaps == ()
 

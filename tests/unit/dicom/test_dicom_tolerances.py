@@ -4,7 +4,7 @@ import math
 
 import pytest
 from dicom_factory import make_series, ramp_hu, set_pixels
-from dicom_findings import codes_in, message_of, series_in
+from dicom_findings import codes_in, message_of, series_in, study_in
 
 from ich_seq.volume import Volume
 
@@ -37,6 +37,27 @@ def turned(degrees):
 )
 def test_slices_are_parallel_within_one_degree(tmp_path, degrees, found):
     twelve(tmp_path, at(5, ImageOrientationPatient=turned(degrees)))
+    assert codes_in(tmp_path) == found
+
+
+@pytest.mark.parametrize(("degrees", "refusal"), [(44.5, ""), (45.5, "E-NOT-AXIAL")])
+def test_a_stack_is_axial_up_to_45_degrees(tmp_path, degrees, refusal):
+    angle = math.radians(degrees)
+    step = [0.0, STEP_MM * math.sin(angle), STEP_MM * math.cos(angle)]
+    twelve(
+        tmp_path,
+        at(
+            ImageOrientationPatient=turned(degrees),
+            ImagePositionPatient=lambda i: [round(i * value, 9) for value in step],
+        ),
+    )
+    assert str(study_in(tmp_path).refusal or "").partition(":")[0] == refusal
+
+
+@pytest.mark.parametrize(("degrees", "found"), [(19.5, set()), (20.5, {"W-ORIENTATION"})])
+def test_an_image_may_be_rotated_by_20_degrees_in_its_plane(tmp_path, degrees, found):
+    cos, sin = (round(f(math.radians(degrees)), 12) for f in (math.cos, math.sin))
+    twelve(tmp_path, at(ImageOrientationPatient=[cos, sin, 0, -sin, cos, 0]))
     assert codes_in(tmp_path) == found
 
 
