@@ -117,7 +117,11 @@ class Code(Enum):
 
     # Warnings beside the scores
     W_SLICE_GAP = ("W-SLICE-GAP", "Slices are missing.", "Export the series again.")
-    W_SHORT_COVERAGE = ("W-SHORT-COVERAGE", "The series covers less than a head, or ends too early.", "Check that it is whole.")
+    W_SHORT_COVERAGE = (
+        "W-SHORT-COVERAGE",
+        "The series covers less than a head, or ends too early.",
+        "Check that it is whole.",
+    )
     W_COVERAGE = ("W-COVERAGE", "The series covers more than a head.", "Read the scores with care.")
     W_SINGLE_SLICE = ("W-SINGLE-SLICE", "One slice only: there is no sequence.", "Score the whole series.")
     W_FEW_SLICES = ("W-FEW-SLICES", "Very few slices.", "Score the whole series.")

@@ -54,8 +54,9 @@ def has_contrast(header: SliceHeader) -> bool:
 
 
 def main_image_type(headers: Sequence[SliceHeader]) -> tuple[str, ...]:
-    """The ImageType that most slices have."""
-    return Counter(header.image_type for header in headers).most_common(1)[0][0]
+    """The ImageType that most slices have; of equally common ones the last in the alphabet: ORIGINAL rather than DERIVED."""
+    counts = Counter(header.image_type for header in headers)
+    return max(counts, key=lambda image_type: (counts[image_type], image_type))
 
 
 def is_projection(headers: Sequence[SliceHeader]) -> bool:

@@ -37,6 +37,12 @@ def two_series(dataset, index):
     dataset.SliceThickness = "40"
 
 
+def half_projections(dataset, index):
+    """Every second image is a projection."""
+    if index % 2:
+        dataset.ImageType = ["DERIVED", "SECONDARY", "MIP"]
+
+
 def no_position_in_one(dataset, index):
     """The third slice does not say where it lies."""
     if index == 2:
@@ -81,6 +87,7 @@ def told(folder):
         (two_acquisitions, None),
         (two_stacks, None),
         (two_series, None),
+        (half_projections, None),
         (no_position_in_one, None),
     ],
     ids=lambda value: getattr(value, "__name__", "alone"),
