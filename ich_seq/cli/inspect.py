@@ -111,4 +111,5 @@ def _of_study(path: Path) -> Description:
         volume = nifti_in(path)
         return of_study(path) if volume is None else of_nifti(volume)
     except NoDicomError as error:
-        raise NoDicomError(f"{error.message}; nor is it anything else that `ichseq inspect --help` lists") from error
+        message = f"{error.message}; nor is it anything else that `ichseq inspect --help` lists"
+        raise NoDicomError(message, code=error.code) from error

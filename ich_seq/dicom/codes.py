@@ -1,4 +1,4 @@
-"""Every code that reading can answer with: severity, one sentence, and what to do about it."""
+"""Every code that reading images or labels can answer with: severity, one sentence, and what to do about it."""
 
 from enum import Enum
 
@@ -45,6 +45,7 @@ class Code(Enum):
     D_UNREADABLE = ("D-UNREADABLE", "A DICOM file that cannot be parsed or decoded.", "Export it again.")
     D_NOT_CT_IMAGE = ("D-NOT-CT-IMAGE", "DICOM, but not a CT image.", "Nothing, unless it should be one.")
     D_LOCALIZER = ("D-LOCALIZER", "A localizer (scout) image.", "Nothing.")
+    D_DERIVED = ("D-DERIVED", "A projection or a map among original slices.", "Nothing.")
     D_NO_PIXELS = ("D-NO-PIXELS", "A CT image without pixel data.", "Export it again.")
     D_TRUNCATED = ("D-TRUNCATED", "Pixel data that end too early.", "Copy or export the file again.")
     D_PIXEL_LENGTH = ("D-PIXEL-LENGTH", "Pixel data whose length contradicts the header.", "Export it again.")
@@ -102,8 +103,25 @@ class Code(Enum):
     E_INCOMPLETE = ("E-INCOMPLETE", "Too much of the series is missing.", "Export it again, or allow incomplete.")
     E_NO_SLICE_LEFT = ("E-NO-SLICE-LEFT", "No slice of the series can be used.", "See what was dropped and why.")
 
+    # Labels of training data
+    E_LABEL_CONFLICT = ("E-LABEL-CONFLICT", "Labels that contradict each other.", "Correct the rows that are named.")
+    E_LABEL_INCOMPLETE = ("E-LABEL-INCOMPLETE", "Labels that are missing or unreadable.", "Complete the rows named.")
+    E_LABEL_INCONSISTENT = (
+        "E-LABEL-INCONSISTENT",
+        "An `any` that is not the OR of the five subtypes.",
+        "Correct the rows that are named.",
+    )
+    E_LABEL_WITHOUT_IMAGE = ("E-LABEL-WITHOUT-IMAGE", "Labels whose image is not there.", "Add the images.")
+    E_IMAGE_WITHOUT_LABEL = ("E-IMAGE-WITHOUT-LABEL", "Images that nothing asks for.", "Take them out, or list them.")
+    E_LEAK = ("E-LEAK", "One patient or series in more than one split.", "Split by patient again.")
+
+    # Warnings beside the scores
     W_SLICE_GAP = ("W-SLICE-GAP", "Slices are missing.", "Export the series again.")
-    W_SHORT_COVERAGE = ("W-SHORT-COVERAGE", "The series covers less than a head.", "Check that it is whole.")
+    W_SHORT_COVERAGE = (
+        "W-SHORT-COVERAGE",
+        "The series covers less than a head, or ends too early.",
+        "Check that it is whole.",
+    )
     W_COVERAGE = ("W-COVERAGE", "The series covers more than a head.", "Read the scores with care.")
     W_SINGLE_SLICE = ("W-SINGLE-SLICE", "One slice only: there is no sequence.", "Score the whole series.")
     W_FEW_SLICES = ("W-FEW-SLICES", "Very few slices.", "Score the whole series.")
@@ -128,10 +146,14 @@ class Code(Enum):
     )
     W_NO_ORIENTATION = (
         "W-NO-ORIENTATION",
-        "No ImageOrientationPatient: slices are taken as axial, since positions vary along the body only.",
+        "No ImageOrientationPatient: slices are taken as axial, as their positions or ImageType say.",
         "Prefer the original slices.",
     )
-    W_NO_SPACING = ("W-NO-SPACING", "No PixelSpacing: pixels are taken as 0.49 mm.", "Prefer the original slices.")
+    W_NO_SPACING = (
+        "W-NO-SPACING",
+        "No PixelSpacing: that of the other slices is taken, or a field of view of 250 mm (0.49 mm a pixel at 512).",
+        "Prefer the original slices.",
+    )
     W_ASSUMED_SERIES = ("W-ASSUMED-SERIES", "No SeriesInstanceUID: read as one series on request.", "Check.")
     W_FIRST_TIME_POINT = ("W-FIRST-TIME-POINT", "Several time points; the first is used, on request.", "Check.")
     W_NO_RESCALE = (
@@ -176,6 +198,7 @@ class Code(Enum):
         "Prefer the original.",
     )
 
+    # Notes
     N_NO_PREAMBLE = ("N-NO-PREAMBLE", "DICOM without preamble.", "Nothing.")
     N_PREAMBLE_NONZERO = ("N-PREAMBLE-NONZERO", "The preamble of a file is not empty; it is not read.", "Nothing.")
     N_TS_ASSUMED = ("N-TS-ASSUMED", "No transfer syntax stated; it was recognised from the data.", "Nothing.")

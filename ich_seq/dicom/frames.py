@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import FileFaultError, file_boundary
 from ich_seq.dicom.header import SliceHeader
+from ich_seq.dicom.hints import positive_mm
 
 _Numbers = tuple[float, ...] | None
 
@@ -75,7 +76,7 @@ def _frame_header(header: SliceHeader, index: int, own: Any, shared: Any) -> Sli
         image_position_patient=numbers("PlanePositionSequence", "ImagePositionPatient", position),
         image_orientation_patient=numbers("PlaneOrientationSequence", "ImageOrientationPatient", orientation),
         pixel_spacing_mm=numbers("PixelMeasuresSequence", "PixelSpacing", header.pixel_spacing_mm),
-        slice_thickness_mm=thickness[0] if thickness and math.isfinite(thickness[0]) and thickness[0] > 0 else None,
+        slice_thickness_mm=positive_mm(thickness),
         rescale_slope=numbers("PixelValueTransformationSequence", "RescaleSlope", header.rescale_slope),
         rescale_intercept=numbers("PixelValueTransformationSequence", "RescaleIntercept", header.rescale_intercept),
         rescale_type=header.rescale_type if rescale_type is None else str(rescale_type).strip().upper(),

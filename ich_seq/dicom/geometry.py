@@ -1,6 +1,7 @@
 """Positions, orientation, tilt and spacing of a stack of slices, from ImagePositionPatient and ImageOrientationPatient."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,9 +58,25 @@ def normal_of(header: SliceHeader) -> Float64[np.ndarray, "3"]:
     return -normal if normal[2] < 0 else normal
 
 
+def usual_slice(headers: Sequence[SliceHeader]) -> SliceHeader:
+    """The first slice that has the orientation that most have; between equals the larger numbers decide, whatever the order of files.
+
+    Raises:
+        ValueError: no header.
+    """
+    counts = Counter(header.image_orientation_patient or () for header in headers)
+    usual = max(counts, key=lambda orientation: (counts[orientation], orientation))
+    return next(header for header in headers if (header.image_orientation_patient or ()) == usual)
+
+
 def angle_deg(a: Float64[np.ndarray, "3"], b: Float64[np.ndarray, "3"]) -> float:
     """Angle between two unit vectors, 0 to 180 degrees; exact to 1e-6 degrees also near zero."""
     return math.degrees(math.atan2(float(np.linalg.norm(np.cross(a, b))), float(np.dot(a, b))))
+
+
+def is_upright(header: SliceHeader) -> bool:
+    """Whether the slice plane is coronal or sagittal rather than axial: its normal more than 45 degrees off the long axis."""
+    return bool(normal_of(header)[2] < math.cos(math.radians(LIMITS.axial_deg)))
 
 
 def same_orientation(a: SliceHeader, b: SliceHeader) -> bool:

@@ -44,6 +44,8 @@ class Limits:
     """Largest rescale slope; it must be positive."""
     names_listed: int = 10
     """Most file names kept in one finding."""
+    coordinate_mm: float = 10_000.0
+    """Largest coordinate of a slice, either way: no scanner is larger."""
     orthonormal: float = 1e-3
     """Tolerance of ImageOrientationPatient's lengths and dot product."""
     orientation_deg: float = 1.0
@@ -62,6 +64,8 @@ class Limits:
     """A step above this many expected spacings is a gap."""
     gap_mm: float = 20.0
     """Largest distance between neighbours."""
+    rounding_mm: float = 1e-3
+    """What projections of decimal strings onto the normal may be off: a step this little above a limit is at the limit."""
     missing_share: float = 0.10
     """Largest share of slices that may be missing."""
     in_plane_shift_mm: float = 1.0
@@ -72,6 +76,12 @@ class Limits:
     """Least coverage of a whole head."""
     coverage_max_mm: float = 300.0
     """Most coverage of a head alone."""
+    coverage_usual_mm: float = 120.0
+    """Coverage below which numbers that do not begin with 1 count as a sign that slices are missing at an end."""
+    assumed_field_mm: float = 250.0
+    """Width of the field of view where no slice states PixelSpacing: usual for head CT, 0.49 mm a pixel at 512."""
+    localizers: int = 2
+    """Most upright images among axial ones that are taken as localizers."""
     few_slices: int = 5
     """Fewer slices than this are worth a warning."""
 

@@ -139,7 +139,7 @@ def list_sources(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[Sour
         if path.is_dir():
             yield from _list_folder(path, "", dropped)
         elif not path.exists():
-            raise NoDicomError(f"{path}: no such file or folder; check the path")
+            raise no_dicom(path, "no such file or folder; check the path")
         elif path.suffix.lower() == ".zip" or _starts_like_archive(path):
             yield from _list_archive(path, dropped)
         elif path.is_file():
@@ -152,7 +152,7 @@ def _list_folder(folder: Path, prefix: str, dropped: list[Finding]) -> Iterator[
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise NoDicomError(f"{folder}: cannot be listed ({error.strerror}); check the permissions") from error
+        raise no_dicom(folder, f"cannot be listed ({error.strerror}); check the permissions") from error
     for entry in entries:
         name = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
@@ -185,7 +185,13 @@ def _starts_like_archive(path: Path) -> bool:
     try:
         return path.is_file() and is_archive(FileSource(path, path.name, follow=True).read_at(0, 4))
     except OSError as error:
-        raise NoDicomError(f"{path}: cannot be read ({error.strerror}); check the permissions") from error
+        raise no_dicom(path, f"cannot be read ({error.strerror}); check the permissions") from error
+
+
+def no_dicom(where: Path | str, what: str) -> NoDicomError:
+    """The refusal of a place that holds no DICOM file that can be read, with its code."""
+    code = Code.E_NO_DICOM.value
+    return NoDicomError(f"{where}: {code}: {what}", code=code)
 
 
 def _archive_error(code: Code, what: str) -> ArchiveError:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ich_seq.dicom import Code
 from ich_seq.errors import DatasetError
 from ich_seq.labels import ANY_INDEX
 
@@ -94,7 +95,8 @@ def counted(what: str, items: Collection[str]) -> list[str]:
 
 
 def refused(path: Path, code: str, what: str, items: Iterable[object]) -> DatasetError:
-    """The refusal of a file of labels: how many there are of the faulty, and the first ten."""
+    """The refusal of a file of labels by the value of a `Code`: how many there are of the faulty, the first ten, what to do."""
+    remedy = Code(code).remedy
     every = [str(item) for item in items]
     shown = ", ".join(every[:LISTED]) + (", ..." if len(every) > LISTED else "")
-    return DatasetError(f"{path}: {code}: {len(every)} {what}: {shown}", path=path, code=code, items=every)
+    return DatasetError(f"{path}: {code}: {len(every)} {what}: {shown}. {remedy}", path=path, code=code, items=every)

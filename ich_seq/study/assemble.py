@@ -45,6 +45,7 @@ _NEVER_SLICES = frozenset(
         Code.D_NESTED_ARCHIVE,
         Code.D_NOT_CT_IMAGE,
         Code.D_LOCALIZER,
+        Code.D_DERIVED,
         Code.D_NOT_GRAYSCALE,
     }
 )

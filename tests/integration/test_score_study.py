@@ -309,7 +309,7 @@ def test_a_place_that_cannot_be_is_an_output_error(model, head, out):
 
 def test_an_empty_folder_is_refused(model, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(ichseq("empty", "--model", model, "--out", "out"), 3, "empty: no file at all")
+    refused(ichseq("empty", "--model", model, "--out", "out"), 3, "empty: E-NO-DICOM: no file at all")
     assert not (tmp_path / "out").exists()
 
 
