@@ -11,7 +11,7 @@ class Limits:
     """What is accepted at most (or at least); sizes in bytes, lengths in mm, angles in degrees."""
 
     file_bytes: int = 600 * MIB
-    """Largest file, archive member or inflated data set."""
+    """Largest file or archive member."""
     archive_members: int = 20_000
     """Most members of one zip."""
     archive_bytes: int = 8 * GIB
@@ -22,8 +22,16 @@ class Limits:
     """Most bytes out for each byte in, once `inflate_ratio_from` bytes have come out."""
     inflate_ratio_from: int = 10 * MIB
     """Size below which the ratio is not looked at: an empty slice compresses very well."""
+    inflated_bytes: int = 96 * MIB
+    """Most bytes of an inflated data set, which is held in memory: the largest slice and a header."""
+    header_elements: int = 100_000
+    """Most elements and items that are walked in one header; a sequence that is stepped over counts once."""
+    header_depth: int = 64
+    """Most levels of sequences in one header."""
+    group_elements: int = 1000
+    """Most elements of the file meta information, and of the group of the pixel data."""
     meta_bytes: int = MIB
-    """Largest value in the file meta information."""
+    """Largest value that is read of a header or of the file meta information."""
     slice_bytes: int = 64 * MIB
     """Most bytes of one decoded slice."""
     encapsulated_bytes: int = 128 * MIB
