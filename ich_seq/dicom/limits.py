@@ -36,6 +36,16 @@ class Limits:
     """Most bytes of one decoded slice."""
     encapsulated_bytes: int = 128 * MIB
     """Most bytes of one compressed pixel element."""
+    fragments: int = 100_000
+    """Most fragments of one compressed pixel element."""
+    tiles: int = 4096
+    """Most tiles of one JPEG 2000 stream."""
+    decoder_bytes: int = 2 * GIB
+    """Most memory (address space) of a process that decodes compressed pixels."""
+    decoder_seconds: int = 20
+    """Longest time for one compressed frame; then its decoder is killed."""
+    decoder_start_seconds: int = 60
+    """Longest time for a decoding process to start."""
     frames: int = 10_000
     """Most frames of one file."""
     trailing_pixel_bytes: int = 1024
