@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 HEAD = struct.Struct("<II")
 """Before each message both ways: bytes of JSON, then of frame or pixels."""
+_ENDED_EARLY, _MOST_PRINTED = b"premature end", 64 * 1024
 _PLAIN = ("uint8", "int8", "uint16", "int16")
 
 
@@ -30,9 +31,7 @@ def main() -> None:
     sys.path[:] = settings["path"]
     _end_with(settings["lifeline"])
     requests, answers = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)  # what a codec prints must not come among the pixels
-    os.dup2(silent, 2)
+    complaints = _caught_output()
     import pydicom.pixels  # noqa: F401  # takes longest: before the first frame
 
     resource.setrlimit(resource.RLIMIT_AS, (settings["memory"], settings["memory"]))
@@ -42,7 +41,7 @@ def main() -> None:
     with contextlib.suppress(BrokenPipeError):
         while len(head := requests.read(HEAD.size)) == HEAD.size:
             facts, frame = (requests.read(size) for size in HEAD.unpack(head))
-            _send(answers, *_answer(json.loads(facts), frame, settings["seconds"]))
+            _send(answers, *_answer(json.loads(facts), frame, settings["seconds"], complaints))
 
 
 def _end_with(lifeline: int) -> None:
@@ -58,14 +57,34 @@ def _end_with(lifeline: int) -> None:
         os._exit(1)
 
 
-def _answer(facts: dict[str, Any], frame: bytes, seconds: int) -> tuple[dict[str, Any], bytes]:
+def _caught_output() -> int:
+    """Where what codecs print can be read: it must not come among the pixels, and it may say that a stream ended early."""
+    complaints, printed = os.pipe()
+    for pipe in (complaints, printed):
+        os.set_blocking(pipe, False)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    return complaints
+
+
+def _printed(complaints: int) -> bytes:
+    """What has been printed since this was asked last."""
+    with contextlib.suppress(BlockingIOError):
+        return os.read(complaints, _MOST_PRINTED)
+    return b""
+
+
+def _answer(facts: dict[str, Any], frame: bytes, seconds: int, complaints: int) -> tuple[dict[str, Any], bytes]:
     """Facts about the pixels and the pixels; the kernel ends this process after so many seconds by the clock or of its own."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = math.ceil(used.ru_utime + used.ru_stime) + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     signal.alarm(seconds)
     try:
+        _printed(complaints)  # by a frame that was refused
         pixels = _decoded(frame, **facts)
+        if _ENDED_EARLY in _printed(complaints):  # libjpeg fills in what is missing, and says this
+            raise EOFError
         if pixels.dtype.name not in _PLAIN:
             pixels = pixels.astype("<i4")
         plain = pixels.astype(pixels.dtype.newbyteorder("<"), order="C", copy=False)

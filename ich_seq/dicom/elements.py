@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 PIXEL_DATA = 0x7FE00010
+_PIECE = 1024 * 1024
+_PROGRAM_MAGIC = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", *(b"\xfe\xed\xfa" + end for end in (b"\xce", b"\xcf")))
+_PROGRAM_MAGIC += tuple(magic[::-1] for magic in _PROGRAM_MAGIC[3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ def _after_meta(stream: io.BufferedIOBase) -> Body:
     start = stream.read(132)
     notes: tuple[Code, ...] = ()
     if start[128:132] == b"DICM":
+        notes = _preamble_notes(start[:128])
         meta = _read_meta(stream)
     elif _plausible_without_preamble(start):
         stream.seek(0)
@@ -133,7 +137,7 @@ def _after_meta(stream: io.BufferedIOBase) -> Body:
     sop_class = _text(meta.get(0x00020002, b""))
     if syntax == DEFLATED:
         with stream:
-            stream = io.BytesIO(_inflate(stream.read()))
+            stream = _inflate(stream, end)
     explicit = _looks_explicit(stream, big=syntax == EXPLICIT_BIG)
     if not syntax:
         syntax = EXPLICIT_LITTLE if explicit else IMPLICIT_LITTLE
@@ -198,6 +202,17 @@ def _read_meta(stream: io.BufferedIOBase) -> dict[int, bytes]:
     raise FileFaultError(Code.D_HEADER_LIMIT, f"more than {LIMITS.group_elements} elements of file meta information")
 
 
+def _preamble_notes(preamble: bytes) -> tuple[Code, ...]:
+    """What the first 128 bytes, which are never read as anything, would make of the file elsewhere.
+
+    A program (of Windows, Linux or macOS, or a script) is warned of; TIFF, which the standard allows there, PDF and anything else
+    that is not empty is a note. Source: DICOM PS3.10 section 7.1; CVE-2019-11687.
+    """
+    if preamble.startswith(_PROGRAM_MAGIC):
+        return (Code.W_PREAMBLE_EXECUTABLE,)
+    return (Code.N_PREAMBLE_NONZERO,) if preamble.strip(b"\0") else ()
+
+
 def _plausible_without_preamble(start: bytes) -> bool:
     """Whether a file may be DICOM that begins with group 2 or 8 at once: a sane tag, VR or length."""
     if len(start) < 16 or start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3] != 0:
@@ -215,18 +230,21 @@ def _looks_explicit(stream: io.BufferedIOBase, big: bool) -> bool:
     return big or (head[4:6].isalpha() and head[4:6].isupper())
 
 
-def _inflate(data: bytes) -> bytes:
-    """Raw deflate within the limits of size and ratio. Raises FileFaultError."""
-    limit = min(LIMITS.inflated_bytes, max(LIMITS.inflate_ratio_from, LIMITS.inflate_ratio * len(data)))
-    machine = zlib.decompressobj(-zlib.MAX_WBITS)
+def _inflate(stream: io.BufferedIOBase, end: int) -> io.BytesIO:
+    """The rest of a stream, up to `end`, inflated piece by piece within the limits of size and ratio. Raises FileFaultError."""
+    most = min(LIMITS.inflated_bytes, max(LIMITS.inflate_ratio_from, LIMITS.inflate_ratio * (end - stream.tell())))
+    machine, plain = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO()
     try:
-        plain = machine.decompress(data, limit)
+        while not machine.eof:
+            packed = machine.unconsumed_tail or stream.read(_PIECE)
+            plain.write(machine.decompress(packed, _PIECE))
+            if plain.tell() > most:
+                raise FileFaultError(Code.D_INFLATE_LIMIT)
+            if not packed:
+                raise FileFaultError(Code.D_TRUNCATED, "the deflated data end too early")
     except zlib.error as error:
         raise FileFaultError(Code.D_UNREADABLE, "the deflated data are damaged") from error
-    if machine.unconsumed_tail:
-        raise FileFaultError(Code.D_INFLATE_LIMIT)
-    if not machine.eof:
-        raise FileFaultError(Code.D_TRUNCATED, "the deflated data end too early")
+    plain.seek(0)
     return plain
 
 

@@ -17,6 +17,7 @@ from ich_seq.dicom.series import build_series
 from ich_seq.dicom.sources import list_sources
 from ich_seq.errors import InputRefusedError, NoCtError, NoDicomError, SeriesRefusedError
 
+_BROKEN = frozenset({Code.D_UNREADABLE, Code.D_TRUNCATED, Code.D_INFLATE_LIMIT, Code.D_HEADER_LIMIT})
 _NOT_DICOM = frozenset({Code.D_NOT_DICOM, Code.D_NOT_REGULAR, Code.D_NESTED_ARCHIVE, Code.D_FILE_SIZE})
 
 
@@ -138,7 +139,7 @@ def _nothing_to_score(paths: Sequence[Path], dropped: Sequence[Finding]) -> Inpu
     count = sum(item.count for item in found)
     if count == 0:
         return NoDicomError(f"{where}: no file at all; point at the folder or zip that holds the CT slices")
-    broken = [item for item in found if item.code in (Code.D_UNREADABLE, Code.D_TRUNCATED, Code.D_INFLATE_LIMIT)]
+    broken = [item for item in found if item.code in _BROKEN]
     if broken and all(item.code in _NOT_DICOM or item in broken for item in found):
         return NoDicomError(f"{where}: no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
     if all(item.code in _NOT_DICOM for item in found):

@@ -14,8 +14,14 @@ class Limits:
     """Largest file or archive member."""
     archive_members: int = 20_000
     """Most members of one zip."""
+    directory_bytes: int = 64 * MIB
+    """Largest central directory of a zip."""
     archive_bytes: int = 8 * GIB
     """Most bytes that one zip may unpack to."""
+    archive_ratio: int = 30
+    """Most bytes out of a whole zip for each byte in, once it unpacks to more than `archive_ratio_from` bytes."""
+    archive_ratio_from: int = GIB
+    """Size below which a whole zip's ratio is not looked at."""
     volume_bytes: int = 2 * GIB
     """Most bytes of one NIfTI volume, inflated: it is held in memory."""
     inflate_ratio: int = 200

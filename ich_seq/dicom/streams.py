@@ -15,6 +15,7 @@ from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES, TransferSyntax
 
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _END_OF_STREAM = b"\xff\xd9"
+_TILE_PART = b"\xff\x90"
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
@@ -107,4 +108,27 @@ def _j2k_size(frame: bytes) -> tuple[int, int, int, int]:
     )
     if across * down > LIMITS.tiles:
         raise FileFaultError(Code.D_DIMENSION_LIMIT, f"{across * down} tiles in the stream")
+    _check_tile_parts(frame, across * down)
     return height - top, width - left, components, (depth & 0x7F) + 1
+
+
+def _check_tile_parts(frame: bytes, tiles: int) -> None:
+    """Every tile of JPEG 2000 is there, and its parts end inside the stream: a decoder fills in what is missing, and says nothing.
+
+    Source: ITU-T T.800 annex A.4.2.
+    """
+    position, seen = 2, set[int]()
+    while frame[position : position + 2] != _TILE_PART:
+        if position + 4 > len(frame) or frame[position] != 0xFF:
+            raise FileFaultError(Code.D_CODESTREAM, "no JPEG 2000 tile")
+        position += 2 + struct.unpack(">H", frame[position + 2 : position + 4])[0]
+    while frame[position : position + 2] == _TILE_PART and position + 12 <= len(frame):
+        tile, length = struct.unpack(">HI", frame[position + 4 : position + 10])
+        seen.add(tile)
+        position += length or len(frame)  # 0: the last part goes on to the end
+        if 0 < length < 14:
+            raise FileFaultError(Code.D_CODESTREAM, "a JPEG 2000 tile without data")
+    if position > len(frame) and length:
+        raise FileFaultError(Code.D_TRUNCATED, "a JPEG 2000 tile ends too early")
+    if seen != set(range(tiles)):
+        raise FileFaultError(Code.D_CODESTREAM, f"{len(seen)} of {tiles} JPEG 2000 tiles")

@@ -80,14 +80,16 @@ class Walk:
         """Tag, VR (empty: none) and length of the next element; None at the end of the stream."""
         if self._at + 8 > len(self._data) and not self._have(8):
             return None
-        self._count()
+        self._seen += 1
+        if self._seen > LIMITS.header_elements:
+            raise _too_many()
         if implicit:
             group, element, length = self._implicit_head(self._data, self._at)
             self._at += 8
             return group << 16 | element, b"", length
         group, element, vr, length = self._explicit_head(self._data, self._at)
         if vr in LONG_VRS:
-            if not self._have(12):
+            if self._at + 12 > len(self._data) and not self._have(12):
                 raise FileFaultError(Code.D_UNREADABLE, "the header ends too early")
             (length,) = self._long_length(self._data, self._at + 8)
             self._at += 4
@@ -110,10 +112,12 @@ class Walk:
         if depth > LIMITS.header_depth:
             raise FileFaultError(Code.D_HEADER_LIMIT, f"more than {LIMITS.header_depth} levels")
         found: list[Values] = []
-        while end is None or self.tell() < end:
-            if not self._have(8):
+        while end is None or self._base + self._at < end:
+            if self._at + 8 > len(self._data) and not self._have(8):
                 raise FileFaultError(Code.D_UNREADABLE, "a sequence without its end")
-            self._count()
+            self._seen += 1
+            if self._seen > LIMITS.header_elements:
+                raise _too_many()
             group, element, length = self._implicit_head(self._data, self._at)
             self._at += 8
             if group << 16 | element == _SEQUENCE_END:
@@ -155,11 +159,6 @@ class Walk:
             self._at = max(self._at + 1, len(self._data) - 7)
         raise FileFaultError(Code.D_UNREADABLE, "a value without its end")
 
-    def _count(self) -> None:
-        self._seen += 1
-        if self._seen > LIMITS.header_elements:
-            raise FileFaultError(Code.D_HEADER_LIMIT, f"more than {LIMITS.header_elements} elements")
-
     def _have(self, count: int) -> bool:
         """Whether `count` bytes follow; they are then in `_data` from `_at`."""
         if self._at + count <= len(self._data):
@@ -174,3 +173,7 @@ class Walk:
         self._at = place - self._base
         if self._at < 0:
             self._base, self._at, self._data = place, 0, b""
+
+
+def _too_many() -> FileFaultError:
+    return FileFaultError(Code.D_HEADER_LIMIT, f"more than {LIMITS.header_elements} elements")
