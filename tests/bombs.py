@@ -406,12 +406,21 @@ def _count_bombs() -> list[Bomb]:
     item = mark(ITEM, UNDEFINED) + mark(ITEM_END)
     return [
         inserted("elements_900000", "D-HEADER-LIMIT", lambda: _elements(900_000)),
-        inserted("elements_of_two_bytes", "D-HEADER-LIMIT", lambda: element(0x00280010, b"US", 2, b"\1\0") * 900_000, slow=True),
+        inserted(
+            "elements_of_two_bytes",
+            "D-HEADER-LIMIT",
+            lambda: element(0x00280010, b"US", 2, b"\1\0") * 900_000,
+            slow=True,
+        ),
         inserted("elements_implicit", "D-HEADER-LIMIT", lambda: mark(0x00080060) * 1_000_000, "implicit", slow=True),
         inserted("items_1000000_empty", "D-HEADER-LIMIT", lambda: items(1_000_000)),
         inserted("items_500000_that_end_themselves", "D-HEADER-LIMIT", lambda: items(500_000, item), slow=True),
         inserted(
-            "elements_in_one_item", "D-HEADER-LIMIT", lambda: items(1, mark(ITEM, UNDEFINED) + _elements(200_000)), slow=True),
+            "elements_in_one_item",
+            "D-HEADER-LIMIT",
+            lambda: items(1, mark(ITEM, UNDEFINED) + _elements(200_000)),
+            slow=True,
+        ),
         inserted("elements_of_the_meta_group", "D-HEADER-LIMIT", lambda: _elements(500_000, 0x00020016)),
         inserted("elements_beside_the_pixels", "D-HEADER-LIMIT", lambda: element(0x7FE00001, b"LO", 0) * 900_000),
         inserted("a_name_of_2MiB", "D-HEADER-LIMIT", lambda: element(0x00100010, b"UT", 2 * MIB, bytes(2 * MIB))),

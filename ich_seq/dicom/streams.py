@@ -117,7 +117,7 @@ def _check_tile_parts(frame: bytes, tiles: int) -> None:
 
     Source: ITU-T T.800 annex A.4.2.
     """
-    position, seen = 2, set[int]()
+    position, length, seen = 2, 0, set[int]()
     while frame[position : position + 2] != _TILE_PART:
         if position + 4 > len(frame) or frame[position] != 0xFF:
             raise FileFaultError(Code.D_CODESTREAM, "no JPEG 2000 tile")
