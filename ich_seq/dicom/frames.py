@@ -7,14 +7,26 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO, cast
 
 from ich_seq.dicom.codes import Code
-from ich_seq.dicom.elements import FileFaultError, file_boundary
+from ich_seq.dicom.elements import FileFaultError, file_boundary, open_body
 from ich_seq.dicom.header import SliceHeader
 from ich_seq.dicom.hints import positive_mm
+from ich_seq.dicom.walk import Values, Walk, Wanted
 
 _Numbers = tuple[float, ...] | None
+_SHARED, _PER_FRAME = 0x52009229, 0x52009230
+_POSITION, _IMAGE_POSITION = 0x00209113, 0x00200032
+_ORIENTATION, _IMAGE_ORIENTATION = 0x00209116, 0x00200037
+_MEASURES, _PIXEL_SPACING, _THICKNESS = 0x00289110, 0x00280030, 0x00180050
+_TRANSFORMATION, _INTERCEPT, _SLOPE, _RESCALE_TYPE = 0x00289145, 0x00281052, 0x00281053, 0x00281054
+_GROUPS: Wanted = {
+    _POSITION: {_IMAGE_POSITION: None},
+    _ORIENTATION: {_IMAGE_ORIENTATION: None},
+    _MEASURES: {_PIXEL_SPACING: None, _THICKNESS: None},
+    _TRANSFORMATION: {_INTERCEPT: None, _SLOPE: None, _RESCALE_TYPE: None},
+}
+_SEQUENCES: Wanted = {_SHARED: _GROUPS, _PER_FRAME: _GROUPS}
 
 
 def expand_frames(header: SliceHeader) -> Iterator[SliceHeader]:
@@ -39,58 +51,55 @@ def expand_frames(header: SliceHeader) -> Iterator[SliceHeader]:
         yield _frame_header(header, index, own, shared)
 
 
-def _functional_groups(header: SliceHeader) -> tuple[Any, list[Any]] | None:
-    """The shared functional groups (or None) and those of each frame; None where the file has none."""
-    import pydicom
+def _functional_groups(header: SliceHeader) -> tuple[Values, list[Values]] | None:
+    """The shared functional groups (empty: none) and those of each frame; None where the file has none."""
+    with file_boundary():
+        body = open_body(header.source)
+        with body.stream:
+            found = Walk(body.stream, body.little_endian).dataset(_SEQUENCES, body.implicit)
+    shared, per_frame = found.get(_SHARED), found.get(_PER_FRAME)
+    if not isinstance(per_frame, list):
+        return None
+    return (shared[0] if isinstance(shared, list) and shared else {}), per_frame
 
-    with file_boundary(), header.source.open() as stream:
-        dataset = pydicom.dcmread(cast(BinaryIO, stream), stop_before_pixels=True, force=True)
-        shared = dataset.get("SharedFunctionalGroupsSequence")
-        per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
-        if per_frame is None:
-            return None
-        return (shared[0] if shared else None), list(per_frame)
 
-
-def _frame_header(header: SliceHeader, index: int, own: Any, shared: Any) -> SliceHeader:
+def _frame_header(header: SliceHeader, index: int, own: Values, shared: Values) -> SliceHeader:
     """The header of one frame: its own functional groups come before the shared ones, those before the top level."""
 
-    def value(group: str, keyword: str) -> Any:
-        with file_boundary():
-            for holder in (own, shared):
-                items = holder.get(group) if holder is not None else None
-                if items and items[0].get(keyword) is not None:
-                    return items[0].get(keyword)
+    def value(group: int, tag: int) -> str | None:
+        for holder in (own, shared):
+            items = holder.get(group)
+            if isinstance(items, list) and items and isinstance(found := items[0].get(tag), bytes) and found:
+                return found.decode("latin-1").strip(" \0")
         return None
 
-    def numbers(group: str, keyword: str, top: _Numbers) -> _Numbers:
-        found = value(group, keyword)
+    def numbers(group: int, tag: int, top: _Numbers) -> _Numbers:
+        found = value(group, tag)
         return top if found is None else _as_numbers(found)
 
-    thickness = numbers("PixelMeasuresSequence", "SliceThickness", None)
+    thickness = numbers(_MEASURES, _THICKNESS, None)
     position, orientation = header.image_position_patient, header.image_orientation_patient
-    rescale_type = value("PixelValueTransformationSequence", "RescaleType")
+    rescale_type = value(_TRANSFORMATION, _RESCALE_TYPE)
     return replace(
         header,
         pixels=replace(header.pixels, frame=index),
-        image_position_patient=numbers("PlanePositionSequence", "ImagePositionPatient", position),
-        image_orientation_patient=numbers("PlaneOrientationSequence", "ImageOrientationPatient", orientation),
-        pixel_spacing_mm=numbers("PixelMeasuresSequence", "PixelSpacing", header.pixel_spacing_mm),
+        image_position_patient=numbers(_POSITION, _IMAGE_POSITION, position),
+        image_orientation_patient=numbers(_ORIENTATION, _IMAGE_ORIENTATION, orientation),
+        pixel_spacing_mm=numbers(_MEASURES, _PIXEL_SPACING, header.pixel_spacing_mm),
         slice_thickness_mm=positive_mm(thickness),
-        rescale_slope=numbers("PixelValueTransformationSequence", "RescaleSlope", header.rescale_slope),
-        rescale_intercept=numbers("PixelValueTransformationSequence", "RescaleIntercept", header.rescale_intercept),
-        rescale_type=header.rescale_type if rescale_type is None else str(rescale_type).strip().upper(),
+        rescale_slope=numbers(_TRANSFORMATION, _SLOPE, header.rescale_slope),
+        rescale_intercept=numbers(_TRANSFORMATION, _INTERCEPT, header.rescale_intercept),
+        rescale_type=header.rescale_type if rescale_type is None else rescale_type.upper(),
         instance_number=None,
     )
 
 
-def _as_numbers(value: Any) -> tuple[float, ...]:
-    """One or several decimal values as floats; what is no number becomes nan."""
-    values = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+def _as_numbers(text: str) -> tuple[float, ...]:
+    """One or several decimal strings as floats; what is no number becomes nan."""
     numbers = []
-    for item in values:
+    for part in text.split("\\"):
         number = math.nan
-        with contextlib.suppress(TypeError, ValueError):
-            number = float(item)
+        with contextlib.suppress(ValueError):
+            number = float(part.strip(" \0"))
         numbers.append(number)
     return tuple(numbers)

@@ -17,6 +17,7 @@ from ich_seq.dicom.series import build_series
 from ich_seq.dicom.sources import list_sources, no_dicom
 from ich_seq.errors import InputRefusedError, NoCtError, SeriesRefusedError
 
+_BROKEN = frozenset({Code.D_UNREADABLE, Code.D_TRUNCATED, Code.D_INFLATE_LIMIT, Code.D_HEADER_LIMIT})
 _NOT_DICOM = frozenset({Code.D_NOT_DICOM, Code.D_NOT_REGULAR, Code.D_NESTED_ARCHIVE, Code.D_FILE_SIZE})
 
 
@@ -149,7 +150,7 @@ def _nothing_to_score(paths: Sequence[Path], dropped: Sequence[Finding]) -> Inpu
     count = sum(item.count for item in found)
     if count == 0:
         return no_dicom(where, "no file at all; point at the folder or zip that holds the CT slices")
-    broken = [item for item in found if item.code in (Code.D_UNREADABLE, Code.D_TRUNCATED, Code.D_INFLATE_LIMIT)]
+    broken = [item for item in found if item.code in _BROKEN]
     if broken and all(item.code in _NOT_DICOM or item in broken for item in found):
         return no_dicom(where, f"no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
     if all(item.code in _NOT_DICOM for item in found):

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Integer
 
 from ich_seq.dicom.checks import Rescale, check_pixels, rescale_of
 from ich_seq.dicom.codes import Code
-from ich_seq.dicom.elements import FileFaultError
+from ich_seq.dicom.elements import FileFaultError, open_body
 from ich_seq.dicom.header import PixelLayout, SliceHeader, file_error, parse_header
 from ich_seq.dicom.sources import FileSource
 from ich_seq.dicom.streams import decode_frame
@@ -117,7 +117,7 @@ def pixel_bytes(header: SliceHeader) -> bytes:
     length = layout.frame_bytes if native else layout.end - layout.offset
     try:
         if layout.deflated:
-            raw = _inflated(header)[offset : offset + length]
+            raw = _inflated(header, offset, length)
         else:
             raw = header.source.read_at(offset, length)
     except OSError as error:
@@ -127,12 +127,10 @@ def pixel_bytes(header: SliceHeader) -> bytes:
     return raw
 
 
-def _inflated(header: SliceHeader) -> bytes:
-    from ich_seq.dicom.elements import open_body
-
-    stream = open_body(header.source).stream
-    stream.seek(0)
-    return stream.read()
+def _inflated(header: SliceHeader, offset: int, length: int) -> bytes:
+    with open_body(header.source).stream as stream:
+        stream.seek(offset)
+        return stream.read(length)
 
 
 def _stored_values(header: SliceHeader) -> tuple[Integer[np.ndarray, "y x"], bool]:

@@ -280,7 +280,7 @@ def test_a_deeply_nested_sequence_is_dropped(tmp_path):
     start = 132 + 12 + int.from_bytes(raw[140:144], "little")
     level = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     path.write_bytes(raw[:start] + level * 3000 + raw[start:])
-    assert dropped(tmp_path)["D-UNREADABLE"].files == (path.name,)
+    assert dropped(tmp_path)["D-HEADER-LIMIT"].files == (path.name,)
 
 
 def test_read_header_names_the_file_that_it_refuses(tmp_path):
