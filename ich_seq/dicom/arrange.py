@@ -20,6 +20,7 @@ from ich_seq.dicom.header import SliceHeader
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.pixels import decode_slice
+from ich_seq.dicom.plane import other_zoom
 from ich_seq.dicom.spacing import analyse_spacing
 
 K = TypeVar("K", bound=Hashable)
@@ -223,11 +224,9 @@ def _compare_frames_of_reference(slices: Sequence[SliceHeader], found: list[Find
 
 
 def _compare_pixel_spacing(slices: Sequence[SliceHeader], found: list[Finding]) -> None:
-    spacings = np.array([header.pixel_spacing_mm for header in slices])
-    usual = np.median(spacings, axis=0)
-    other = np.flatnonzero((np.abs(spacings - usual) > LIMITS.pixel_spacing * usual).any(axis=1))
-    if other.size:
-        found.append(finding(Code.W_SPACING_OUTLIER, files=[slices[int(i)].name for i in other]))
+    other = other_zoom(slices)
+    if other:
+        found.append(finding(Code.W_SPACING_OUTLIER, files=[slices[i].name for i in other]))
 
 
 def _compare_instance_numbers(slices: Sequence[SliceHeader], found: list[Finding]) -> None:
