@@ -7,6 +7,7 @@ they average nothing, and stay as they are.
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -108,13 +109,8 @@ class ThinScan:
         settled = self.scan.settled()
         if settled is self.scan:
             return self
-        groups, start = [], 0
-        for members in self._read:
-            groups.append(range(start, start + len(members)))
-            start += len(members)
-        if start != len(settled):
-            raise ValueError(f"{start} slices were averaged, {len(settled)} are left")
-        return ThinScan(settled, groups)
+        starts = np.cumsum([0, *(len(members) for members in self._read)]).tolist()
+        return ThinScan(settled, [range(a, b) for a, b in pairwise(starts)])
 
     @property
     def source_format(self) -> SourceFormat:
