@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import numpy as np
-
 from ich_seq.dicom.acquisitions import one_at_each_position
 from ich_seq.dicom.checks import rescale_of
 from ich_seq.dicom.codes import Code
@@ -18,6 +16,7 @@ from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.patient import one_patient
 from ich_seq.dicom.placing import placed
+from ich_seq.dicom.plane import other_zoom
 
 
 def arrange(headers: Sequence[SliceHeader], found: list[Finding], options: ReadOptions = AS_IT_IS) -> list[SliceHeader]:
@@ -137,11 +136,9 @@ def _compare_frames_of_reference(slices: Sequence[SliceHeader], found: list[Find
 
 
 def _compare_pixel_spacing(slices: Sequence[SliceHeader], found: list[Finding]) -> None:
-    spacings = np.array([header.pixel_spacing_mm for header in slices])
-    usual = np.median(spacings, axis=0)
-    other = np.flatnonzero((np.abs(spacings - usual) > LIMITS.pixel_spacing * usual).any(axis=1))
-    if other.size:
-        found.append(finding(Code.W_SPACING_OUTLIER, files=[slices[int(i)].name for i in other]))
+    other = other_zoom(slices)
+    if other:
+        found.append(finding(Code.W_SPACING_OUTLIER, files=[slices[i].name for i in other]))
 
 
 def _compare_instance_numbers(slices: Sequence[SliceHeader], found: list[Finding]) -> None:

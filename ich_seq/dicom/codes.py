@@ -128,7 +128,11 @@ class Code(Enum):
     W_ORIENTATION = ("W-ORIENTATION", "The image is rotated in its plane.", "Read the scores with care.")
     W_ORIENTATION_SPLIT = ("W-ORIENTATION-SPLIT", "Several orientations; the largest stack is used.", "Check.")
     W_POSITION_OUTLIER = ("W-POSITION-OUTLIER", "A slice is shifted in its plane.", "Check that slice.")
-    W_SPACING_OUTLIER = ("W-SPACING-OUTLIER", "Pixel spacing differs within the series.", "Check those slices.")
+    W_SPACING_OUTLIER = (
+        "W-SPACING-OUTLIER",
+        "Pixel spacing differs within the series; such slices were resampled.",
+        "Check them.",
+    )
     W_FRAME_OF_REFERENCE = ("W-FRAME-OF-REFERENCE", "Two frames of reference that abut.", "Check the seam.")
     W_MULTI_ACQUISITION = ("W-MULTI-ACQUISITION", "Several acquisitions; one is used.", "Check that it is right.")
     W_DERIVED_AXIAL = ("W-DERIVED-AXIAL", "An axial reformat, not the original slices.", "Prefer the original.")
@@ -210,7 +214,7 @@ class Code(Enum):
     N_OBLIQUE = ("N-OBLIQUE", "The stack is oblique to the patient's axes.", "Nothing.")
     N_VARIABLE_SPACING = ("N-VARIABLE-SPACING", "Slice spacing varies by protocol.", "Nothing.")
     N_REORIENTED = ("N-REORIENTED", "Images were flipped so that image right is patient left.", "Nothing.")
-    N_ANISOTROPIC = ("N-ANISOTROPIC", "Pixels are not square.", "Nothing.")
+    N_ANISOTROPIC = ("N-ANISOTROPIC", "Pixels are not square, and were resampled for the model.", "Nothing.")
     N_MATRIX = ("N-MATRIX", "The matrix is not 512 x 512.", "Nothing.")
     N_PADDING = ("N-PADDING", "Padding outside the field of view was read as -1024 HU.", "Nothing.")
     N_HIGH_BITS = ("N-HIGH-BITS", "Bits above BitsStored were masked.", "Nothing.")

@@ -76,7 +76,7 @@ class Elements:
     def numbers(self, tag: int) -> tuple[float, ...] | None:
         """All values of a decimal or integer string; what is no number becomes nan. None where absent or empty."""
         parts = self.texts(tag)
-        return tuple(_number(part) for part in parts) if parts else None
+        return tuple(number_of(part) for part in parts) if parts else None
 
     def integer(self, tag: int) -> int | None:
         """One integer string; None where absent or not a whole number."""
@@ -252,7 +252,8 @@ def _text(raw: bytes) -> str:
     return raw.decode("latin-1").strip(" \0")
 
 
-def _number(text: str) -> float:
+def number_of(text: str) -> float:
+    """A decimal string as a float; nan for what is none."""
     try:
         return math.nan if "_" in text else float(text)
     except ValueError:

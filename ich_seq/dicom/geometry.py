@@ -115,16 +115,29 @@ def tilt_deg(headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"]) -
 
 
 def shifted_slices(headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"]) -> list[int]:
-    """Indices of slices whose origin lies more than 1 mm in-plane off the line through all origins.
+    """Indices of slices of which neither the corner nor the centre is within 1 mm, in-plane, of the line through all of them.
 
-    The line is made of medians, so that outliers do not bend it.
+    The line is made of medians, so that outliers do not bend it. A slice at another zoom about the same centre has another corner: it
+    is not shifted.
     """
     if len(headers) < 4:
         return []
-    origins = np.stack([position_of(header) for header in headers])
-    along = origins @ normal
-    steps = np.diff(along)
-    drift = np.median(np.diff(origins, axis=0) / steps[:, None], axis=0)
-    across = origins - along[:, None] * drift
-    distance = np.linalg.norm(across - np.median(across, axis=0), axis=1)
+    corners = np.stack([position_of(header) for header in headers])
+    centres = corners + np.stack([_to_centre(header) for header in headers])
+    along = corners @ normal
+    distance = np.minimum(_off_line_mm(corners, along), _off_line_mm(centres, along))
     return [int(i) for i in np.flatnonzero(distance > LIMITS.in_plane_shift_mm)]
+
+
+def _to_centre(header: SliceHeader) -> Float64[np.ndarray, "3"]:
+    """From the first voxel of a slice to its centre, in mm."""
+    along_row, along_column = axes_of(header)
+    row_mm, column_mm = header.pixel_spacing_mm or (0.0, 0.0)
+    return (along_row * column_mm * (header.columns - 1) + along_column * row_mm * (header.rows - 1)) / 2
+
+
+def _off_line_mm(points: Float64[np.ndarray, "s 3"], along: Float64[np.ndarray, " s"]) -> Float64[np.ndarray, " s"]:
+    """Distance of each point from the line through all, made of medians; `along` is the place of each on the normal."""
+    drift = np.median(np.diff(points, axis=0) / np.diff(along)[:, None], axis=0)
+    across = points - along[:, None] * drift
+    return np.linalg.norm(across - np.median(across, axis=0), axis=1)

@@ -18,9 +18,10 @@ from ich_seq.embeddings.part import SeriesFeatures, part_name, write_part
 from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError, StaleCacheError
 from ich_seq.files import make_folder, write_text
 from ich_seq.manifest.table import slice_places
-from ich_seq.nifti import read_stored_slice
+from ich_seq.nifti import read_square_slice
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.read import read_slices
+from ich_seq.slices.window import PLANE
 
 EXTRACTOR_FILE = "extractor.txt"
 READ_COLUMNS = ("series_instance_uid", "sop_instance_uid", "position_mm", "path", "slice_index")
@@ -73,7 +74,7 @@ class _LoadedSeries:
 
 def extractor_identity(network: SliceNet) -> str:
     """SHA-256 over every weight and every number of the preprocessing, as 64 hexadecimal digits."""
-    digest = hashlib.sha256(f"{network.preprocess.size} {network.preprocess.antialias}".encode())
+    digest = hashlib.sha256(f"{network.preprocess.size} {network.preprocess.antialias} {PLANE}".encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -250,7 +251,7 @@ def read_series(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
     slices, kept, unreadable = [], [], []
     for position, place in enumerate(slice_places(rows, root)):
         try:
-            slices.append(read_stored_slice(*place))
+            slices.append(read_square_slice(*place))
             kept.append(position)
         except PixelsUnreadableError as error:
             unreadable.append(error.message)

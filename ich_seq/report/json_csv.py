@@ -17,7 +17,8 @@ def result_json(result: StudyResult) -> str:
 def slices_csv(result: StudyResult) -> str:
     """One row a slice, feet to head: place, UID, position in mm, both stages' probabilities, stage two's calibrated ones; the notice.
 
-    A calibrated probability is empty where the model has none.
+    A calibrated probability is empty where the model has none. `averaged_slices` says of how many thin slices a row is the mean, 1
+    where it is one slice.
 
     A spreadsheet never sees a formula: text that starts like one is prefixed with an apostrophe. Source: OWASP, CSV injection.
     """
@@ -30,9 +31,10 @@ def slices_csv(result: StudyResult) -> str:
     ]
     sheet = io.StringIO()
     writer = csv.writer(sheet, lineterminator="\n")
-    writer.writerow([*header, "status", "notice"])
+    writer.writerow([*header, "averaged_slices", "status", "notice"])
     for score in result.slices:
-        writer.writerow([*_cells(score), result.status.value, "research software, not for clinical use"])
+        averaged = len(score.averaged_sop_instance_uids) or 1
+        writer.writerow([*_cells(score), averaged, result.status.value, "research software, not for clinical use"])
     return sheet.getvalue()
 
 

@@ -59,6 +59,7 @@ def render_study_page(result: StudyResult, images: Sequence[KeyImage] = ()) -> s
         curves=all_curves(result),
         key_slices=_key_slices(result, images),
         slices=[_slice_row(score) for score in result.slices],
+        averaged=any(score.averaged_sop_instance_uids for score in result.slices),
         shorts=[label.abbreviation for label in (ANY, *SUBTYPES)],
         shown=shown,
     )
@@ -115,6 +116,7 @@ def _key_slices(result: StudyResult, images: Sequence[KeyImage]) -> list[dict[st
             "image": drawn[key.index],
             "number": key.index + 1,
             "position_mm": result.slices[key.index].position_mm,
+            "averaged": len(result.slices[key.index].averaged_sop_instance_uids),
             "words": _words(key),
         }
         for key in choose_key_slices(result)

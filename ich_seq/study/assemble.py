@@ -33,6 +33,7 @@ from ich_seq.study.result import (
     reading_of,
     status_of,
 )
+from ich_seq.study.thin import averaged_uids, lowest_mm
 from ich_seq.thresholds import SCAN
 
 _COMPUTED_WITH = ("numpy", "pydicom", "nibabel", "torch", "openvino")
@@ -153,15 +154,17 @@ def _slice_scores(
     volume: Scan, probabilities: ScanProbabilities, calibrated: Sequence[CalibratedProbabilities | None]
 ) -> tuple[SliceScore, ...]:
     positions, names, corners = volume.positions_mm, volume.sop_instance_uids, volume.image_positions_patient
+    lowest, averaged = lowest_mm(volume), averaged_uids(volume)
     return tuple(
         SliceScore(
             index=index,
             sop_instance_uid=names[index],
-            position_mm=round(positions[index] - positions[0], 4),
+            position_mm=round(positions[index] - lowest, 4),
             image_position_patient=corners[index],
             stage_one=_probabilities(probabilities.stage_one[index]),
             stage_two=_probabilities(probabilities.stage_two[index]),
             calibrated=calibrated[index],
+            averaged_sop_instance_uids=averaged[index],
         )
         for index in range(len(volume))
     )

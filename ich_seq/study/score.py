@@ -12,11 +12,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from ich_seq.dicom import AS_IT_IS, ReadOptions, Severity
+from ich_seq.dicom.resample import square_pixels
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError, SeriesRefusedError, UsageError
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
 from ich_seq.study.inputs import DicomStudy, Inputs, NiftiFile, Scan, find_studies
 from ich_seq.study.result import StudyResult
+from ich_seq.study.thin import as_the_model_knows
 from ich_seq.volume import Slice
 
 CHUNK_SLICES = 8
@@ -31,7 +33,7 @@ class StudyModel(Protocol):
     device: str
 
     def read_slices(self, slices_hu: Sequence[Slice]) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"]]:
-        """Stage one on slices in HU: probabilities, and what stage two reads beside them."""
+        """Stage one on slices in HU, with square pixels: probabilities, and what stage two reads beside them."""
         ...
 
     def refine(
@@ -185,7 +187,7 @@ class _Scoring:
         with _timed(seconds, "load_model"):
             model = self._loaded()
         try:
-            probabilities, settled = self._both_stages(model, opened.scan, seconds)
+            probabilities, settled = self._both_stages(model, as_the_model_knows(opened.scan), seconds)
             use = ModelUse(model.info, model.device)
             result = assemble(settled, probabilities, use, opened.candidates, inputs.dropped, seconds)
         except IchSeqError as error:
@@ -226,13 +228,13 @@ class _Scoring:
         return ScanProbabilities(stage_one, stage_two), settled
 
     def _chunks(self, volume: Scan, seconds: dict[str, float]) -> Iterator[list[Slice]]:
-        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`."""
+        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with square pixels."""
         slices = volume.read()
         while True:
             chunk: list[Slice] = []
             with _timed(seconds, "read_pixels"):
                 for index, hu in itertools.islice(slices, CHUNK_SLICES):
-                    chunk.append(hu)
+                    chunk.append(square_pixels(hu, volume.pixel_spacing_mm))
                     self._on_slices(index + 1, len(volume))
             if not chunk:
                 return

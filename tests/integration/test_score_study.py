@@ -24,7 +24,8 @@ from ich_seq.dicom import ReadOptions
 from ich_seq.errors import IncompleteSeriesError, InputRefusedError, UsageError
 from ich_seq.files import temporary_beside
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
-from ich_seq.study.result import Status, StudyResult, result_schema
+from ich_seq.report.curves import unbroken_runs
+from ich_seq.study.result import Gap, Status, StudyResult, result_schema
 from ich_seq.study.score import CHUNK_SLICES, FailedStudy, ScoredStudy, score_studies
 
 FILES = {"result.json", "slices.csv", "report.html"}
@@ -221,14 +222,40 @@ class CountingModel:
 
 
 def test_a_thousand_slices_pass_in_small_chunks(network, tmp_path):
-    make_series(tmp_path / "long", slices=1000, size=(64, 64), spacing_mm=0.2)
+    make_series(tmp_path / "long", slices=1000, size=(64, 64), spacing_mm=2.5)
     counting = CountingModel(network.info)
     result = ich_seq.score_study(tmp_path / "long", counting)
     assert len(result.slices) == 1000
     assert counting.chunks == [CHUNK_SLICES] * (1000 // CHUNK_SLICES)
-    assert result.series.coverage_mm == pytest.approx(200.0, abs=0.1)
+    assert result.series.coverage_mm == pytest.approx(2500.0, abs=0.1)
     prob, reduced = np.full((1000, 6), 0.5, np.float32), np.zeros((1000, 8), np.float32)
     assert network.refine(reduced, prob).shape == (1000, 6)
+
+
+def test_thin_slices_are_scored_as_means_that_name_their_files(model, tmp_path):
+    """160 slices 1.25 mm apart without five of them: a gap of 7.5 mm, which no mean spans."""
+    paths = make_series(tmp_path / "thin", slices=160, size=(64, 64), spacing_mm=1.25)
+    for path in paths[80:85]:
+        path.unlink()
+    assert ichseq(tmp_path / "thin", "--model", model, "--out", tmp_path / "out").exit_code == 0
+    text = (tmp_path / "out" / "result.json").read_text(encoding="utf-8")
+    jsonschema.validate(json.loads(text), result_schema())
+    result = StudyResult.model_validate_json(text)
+    # by hand: 100 mm below the gap in 20 parts of four slices, 93.75 mm above it in 19
+    assert len(result.slices) == result.series.slices == 39
+    names = [name for score in result.slices for name in score.averaged_sop_instance_uids]
+    assert len(set(names)) == len(names) == 155
+    for score in result.slices:
+        assert score.sop_instance_uid in score.averaged_sop_instance_uids
+        # the factory's lowest slice lies at 50 mm
+        assert score.position_mm == pytest.approx(score.image_position_patient[2] - 50, abs=1e-4)
+    assert result.series.gaps == (Gap(after_mm=79 * 1.25, gap_mm=7.5),)
+    below, above = unbroken_runs(result)
+    assert (len(below), len(above)) == (20, 19)
+    assert {score.reading for score in result.scan} == {"indeterminate"}
+    rows = list(csv.DictReader((tmp_path / "out" / "slices.csv").read_text(encoding="utf-8").splitlines()))
+    assert sum(int(row["averaged_slices"]) for row in rows) == 155
+    assert "(mean of 4 thin ones)" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_several_studies_get_a_folder_each_and_failures_exit_4(model, head, torn, tmp_path):
