@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from ich_seq.cli import options
-from ich_seq.cli.descriptions import printable
 from ich_seq.cli.summary import print_summary, slices_progress
+from ich_seq.cli.terminal import printable
 from ich_seq.dicom import ReadOptions
 from ich_seq.errors import SomeStudiesFailedError
 from ich_seq.files import make_folder, output_errors
@@ -102,7 +102,7 @@ def _write_all(
         result, page = write_study(outcome, place)
         scored += 1
         if asked.as_json:
-            click.echo(result.model_dump_json())
+            click.echo(result.model_dump_json(ensure_ascii=True))
         elif not asked.quiet:
             print_summary(result, page)
     return failed, scored
@@ -128,7 +128,7 @@ def _raise_failures(failed: list[FailedStudy], scored: int, paths: tuple[Path, .
             error.message = f"{paths[0] if len(paths) == 1 else f'{len(paths)} paths'}: {error.message}"
         raise error
     for outcome in failed:
-        click.echo(f"study {printable(outcome.study_instance_uid)}: {outcome.error.message}", err=True)
+        click.echo(printable(f"study {outcome.study_instance_uid}: {outcome.error.message}"), err=True)
     raise SomeStudiesFailedError(f"{len(failed)} of {len(failed) + scored} studies were not scored; see above")
 
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ich_seq.cli.descriptions import printable
+from ich_seq.cli.terminal import printable
 from ich_seq.labels import ANY, SUBTYPES
 from ich_seq.report.curves import shown
 from ich_seq.study.result import LabelScore, Reading, Status, StudyResult

@@ -120,7 +120,8 @@ def _study(study_uid: str, sorting: _Sorting, series_uid: str | None) -> StudyCa
         all_series.append(build_series(headers, found, sorting.options))
     asked_for_unusable = series_uid is not None and not sorting.headers.get((study_uid, series_uid))
     if not all_series or asked_for_unusable:
-        return StudyCandidates(study_uid, None, [], _all_dropped(gather(unusable)))
+        noticed = gather(unusable)
+        return StudyCandidates(study_uid, None, [], _all_dropped(noticed), noticed)
     sorting.dropped.extend(unusable)
     return choose_series(all_series, series_uid)
 
