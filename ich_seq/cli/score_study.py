@@ -28,6 +28,7 @@ class _Asked:
     out: Path | None
     as_json: bool
     quiet: bool
+    show_patient: bool
 
 
 @click.command("score-study")
@@ -46,6 +47,11 @@ class _Asked:
 )
 @click.option("--series", "series_uid", help="SeriesInstanceUID to score instead of the one that would be chosen.")
 @options.reading
+@click.option(
+    "--show-patient",
+    is_flag=True,
+    help="Put name, ID, birth date and study date into report.html; nothing else ever holds them.",
+)
 @options.device
 @options.jobs
 @options.as_json
@@ -56,6 +62,7 @@ def score_study(
     out: Path | None,
     series_uid: str | None,
     reading: ReadOptions,
+    show_patient: bool,
     device: str,
     jobs: int,
     as_json: bool,
@@ -67,7 +74,7 @@ def score_study(
 
     Writes result.json, slices.csv and report.html once a study is scored, never half. Research software, not for clinical use.
     """
-    asked = _Asked(out, as_json, quiet)
+    asked = _Asked(out, as_json, quiet, show_patient)
     with _output_folder(out or DEFAULT_OUT) as folder, slices_progress(silent=quiet or as_json) as on_slices:
         outcomes = score_studies(
             paths,
@@ -99,7 +106,7 @@ def _write_all(
             continue
         own_folder = outcome.studies > 1 or asked.out is None
         place = folder / study_folder_name(outcome.result.study_instance_uid) if own_folder else folder
-        result, page = write_study(outcome, place)
+        result, page = write_study(outcome, place, show_patient=asked.show_patient)
         scored += 1
         if asked.as_json:
             click.echo(result.model_dump_json(ensure_ascii=True))
