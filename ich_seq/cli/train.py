@@ -9,6 +9,7 @@ import click
 
 from ich_seq.cli import options
 from ich_seq.cli.steps import begin_run, continue_run
+from ich_seq.cli.terminal import printable
 from ich_seq.errors import UsageError
 from ich_seq.training import ranks
 
@@ -125,7 +126,7 @@ def extract_features(
         f"PCA keeps {report.variance_kept:.1%} of the variance. Next: ichseq train-lstm --run {run_folder}",
     )
     for line in extraction.unreadable:
-        click.echo(f"left out: {line}", err=True)
+        click.echo(printable(f"left out: {line}"), err=True)
 
 
 @click.command("train-lstm")
