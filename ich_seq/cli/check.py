@@ -1,5 +1,6 @@
 """`ichseq check`: whether a study can be scored, said without a model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from ich_seq.cli.study_description import gap_words, geometry_words, series_line
 from ich_seq.cli.terminal import echo_facts, echo_paragraph, printable
 from ich_seq.dicom import Finding, ReadOptions, Severity
 from ich_seq.study.check import EXIT_CODES, CheckedStudy, StudyCheck, Verdict, check_studies
-from ich_seq.study.result import Status
+from ich_seq.study.result import Gap, Status
 
 _ORDER = (Verdict.USABLE, Verdict.WITH_WARNINGS, Verdict.REFUSED)
 _STATUS_WORDS = {
@@ -18,6 +19,7 @@ _STATUS_WORDS = {
     Status.WITH_WARNINGS: "complete, with warnings",
     Status.INCOMPLETE: "incomplete: slices are missing, and no label would read absent",
 }
+_GAPS_LISTED = 10
 _GRAVE = frozenset({Severity.REFUSED, Severity.DROPPED, Severity.WARNING})
 
 
@@ -73,7 +75,7 @@ def _print(checked: CheckedStudy, apart: bool) -> None:
     if check.status is not None:
         facts["status"] = _STATUS_WORDS[check.status]
     if check.series is not None and check.series.gaps:
-        facts["gaps"] = [gap_words(gap.after_mm, gap.gap_mm) for gap in check.series.gaps]
+        facts["gaps"] = _gap_lines(check.series.gaps)
     facts["findings"] = [line for found in checked.findings for line in _lines(found)] or ["none"]
     if checked.dropped_elsewhere:
         facts["not used"] = [found.line() for found in checked.dropped_elsewhere]
@@ -89,6 +91,13 @@ def _verdict_line(check: StudyCheck) -> str:
     if not grave:
         return "nothing was found that speaks against scoring"
     return f"{', '.join(grave)}; see below"
+
+
+def _gap_lines(gaps: Sequence[Gap]) -> list[str]:
+    """The first gaps in mm, and how many there are besides; --json has all."""
+    lines = [gap_words(gap.after_mm, gap.gap_mm) for gap in gaps[:_GAPS_LISTED]]
+    more = len(gaps) - len(lines)
+    return [*lines, f"and {more} more"] if more else lines
 
 
 def _lines(found: Finding) -> list[str]:

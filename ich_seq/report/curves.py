@@ -84,12 +84,15 @@ def unbroken_runs(result: StudyResult) -> list[list[SliceScore]]:
     return runs
 
 
-def gap_lines(result: StudyResult) -> list[str]:
-    """Each gap in words: how many mm, and between which slices it lies."""
+def gap_lines(result: StudyResult, widest: int | None = None) -> list[str]:
+    """Each gap in words: how many mm, and between which slices it lies; feet to head, or the `widest` ones only, the widest first."""
+    gaps = [(before[-1], after[0]) for before, after in pairwise(unbroken_runs(result))]
+    if widest is not None and len(gaps) > widest:
+        gaps = sorted(gaps, key=lambda gap: gap[0].position_mm - gap[1].position_mm)[:widest]
     return [
         f"{above.position_mm - below.position_mm:.1f} mm between slice {below.index + 1} at {below.position_mm:.1f} mm and slice "
         f"{above.index + 1} at {above.position_mm:.1f} mm"
-        for below, above in ((before[-1], after[0]) for before, after in pairwise(unbroken_runs(result)))
+        for below, above in gaps
     ]
 
 

@@ -31,6 +31,7 @@ _READING_WORDS = {
     Reading.INDETERMINATE.value: "Slices are missing and a bleed may lie between those that are there: whatever the score, "
     "nothing here reads absent.",
 }
+_GAPS_AT_A_GLANCE = 4
 _KINDS = {"refused": "Scored although refused:", "dropped": "Not used:", "warning": "Warning:", "note": "Note:"}
 
 
@@ -61,6 +62,7 @@ def render_study_page(result: StudyResult, images: Sequence[KeyImage] = (), pati
         noticed=_noticed(result),
         curves=all_curves(result),
         gaps=gap_lines(result),
+        widest=gap_lines(result, _GAPS_AT_A_GLANCE),
         patient=() if patient is None else _patient_lines(patient),
         key_slices=_key_slices(result, images),
         slices=[_slice_row(score) for score in result.slices],
