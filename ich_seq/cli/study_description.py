@@ -82,6 +82,8 @@ def _study_facts(study: StudyCandidates) -> Facts:
         facts |= _series_facts(study.chosen)
     if study.refusal is not None:
         facts["refused"] = str(study.refusal)
+    if study.findings:
+        facts["findings"] = [found.line() for found in study.findings]
     return facts
 
 
