@@ -13,7 +13,12 @@ from tiny_model import write_tiny_model
 
 from ich_seq.cli import main
 
-HOSTILE = ("=1+1", "../../up", "<script>alert(1)</script>", "-2+3\x1b[2J", "a\u202eb\u2066c", "\x9b31mred")
+SCRIPT = "<script>alert(1)</script>"
+HOSTILE = [  # of study, series and slices
+    ("../../up", SCRIPT, "=1+1"),
+    ("a\u202eb\u2066c", "\x9b31mred", "-2+3\x1b[2J"),
+    ("=1+1\x1b[2J", "../../up", SCRIPT),
+]
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +28,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_hostile(folder: Path, uid: str) -> None:
-    """20 slices that put `uid` wherever an identifier or a description may stand."""
+def write_hostile(folder: Path, uids: tuple[str, str, str]) -> None:
+    """20 slices with such identifiers, and the study's as every description."""
+    study, series, sop = (uid.encode().decode("latin-1") for uid in uids)  # so that the file holds them in UTF-8
 
     def edit(dataset, index):
         dataset.SpecificCharacterSet = "ISO_IR 192"
-        written = uid.encode().decode("latin-1")  # so that the file holds it in UTF-8
-        dataset.StudyInstanceUID = dataset.SeriesInstanceUID = written
-        dataset.SOPInstanceUID = f"{written}.{index}"
-        dataset.SeriesDescription = dataset.StudyDescription = dataset.ManufacturerModelName = uid
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = study, series, f"{sop}.{index}"
+        dataset.SeriesDescription = dataset.StudyDescription = dataset.ManufacturerModelName = uids[0]
 
     make_series(folder, slices=20, edit=edit)
 
@@ -53,10 +57,10 @@ class _Tags(HTMLParser):
         self.tags.add(tag)
 
 
-@pytest.mark.parametrize("uid", HOSTILE)
-def test_identifiers_that_are_none_are_inert_everywhere(model: Path, tmp_path: Path, uid: str, monkeypatch) -> None:
+@pytest.mark.parametrize("uids", HOSTILE)
+def test_identifiers_that_are_none_are_inert_everywhere(model: Path, tmp_path: Path, uids, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_hostile(tmp_path / "scan", uid)
+    write_hostile(tmp_path / "scan", uids)
     code, text = ichseq("score-study", "scan", "--model", model, "--jobs", 1)
     assert code == 0, text
     (folder,) = (tmp_path / "scores").iterdir()
