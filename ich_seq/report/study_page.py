@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ich_seq.dicom import Code
-from ich_seq.dicom.patient import Patient
+from ich_seq.dicom.person import Patient
 from ich_seq.labels import ANY, SUBTYPES
 from ich_seq.report.curves import all_curves, gap_lines, score_bar, shown
 from ich_seq.report.key_slices import KeyImage, KeySlice, choose_key_slices

@@ -4,7 +4,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from ich_seq.dicom.patient import Patient, read_patient
+from ich_seq.dicom.person import Patient, read_patient
 from ich_seq.files import make_folder, replacing
 from ich_seq.report.json_csv import result_json, slices_csv
 from ich_seq.report.key_slices import KeyImage, choose_key_slices, draw_key_images

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from example_result import calibrated_result, example_result
 
-from ich_seq.dicom.patient import Patient
+from ich_seq.dicom.person import Patient
 from ich_seq.labels import LABELS, RESEARCH_NOTICE
 from ich_seq.report.curves import gap_lines, label_curve, shown, unbroken_runs
 from ich_seq.report.key_slices import choose_key_slices, draw_key_images

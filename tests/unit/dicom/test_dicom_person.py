@@ -4,7 +4,7 @@ import pytest
 from dicom_factory import make_series
 
 from ich_seq.dicom import read_header
-from ich_seq.dicom.patient import Patient, read_patient
+from ich_seq.dicom.person import Patient, read_patient
 from ich_seq.errors import PixelsUnreadableError
 
 
