@@ -9,6 +9,7 @@ import click
 
 from ich_seq.cli import options
 from ich_seq.cli.steps import begin_run, continue_run
+from ich_seq.cli.terminal import printable
 from ich_seq.errors import UsageError
 from ich_seq.training import ranks
 
@@ -121,7 +122,7 @@ def extract_features(
     if report is not None:
         _say(quiet, _extracted(report, _minutes(started), run_folder))
         for line in report.extraction.unreadable:
-            click.echo(f"left out: {line}", err=True)
+            click.echo(printable(f"left out: {line}"), err=True)
 
 
 def _extracted(report: "FeaturesReport", took: str, run_folder: Path) -> str:

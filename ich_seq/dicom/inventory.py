@@ -121,8 +121,8 @@ def _study(study_uid: str, sorting: _Sorting, series_uid: str | None) -> StudyCa
         all_series.append(build_series(headers, found, sorting.options))
     every = [item for found in unusable.values() for item in found]
     if not all_series or series_uid in unusable:
-        refused = unusable[series_uid] if series_uid in unusable else gather(every)
-        return StudyCandidates(study_uid, None, _candidates_of(unusable), _all_dropped(refused))
+        refused = list(unusable[series_uid]) if series_uid in unusable else gather(every)
+        return StudyCandidates(study_uid, None, _candidates_of(unusable), _all_dropped(refused), refused)
     sorting.dropped.extend(every)
     study = choose_series(all_series, series_uid)
     candidates = sorted([*study.candidates, *_candidates_of(unusable)], key=lambda item: item.series_instance_uid)

@@ -247,14 +247,14 @@ def _identity(extractor: str, series: _LoadedSeries) -> str:
 
 
 def read_series(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
-    """One series from disk, in the order of its rows; slices that cannot be read are left out and named."""
+    """One series from disk, in the order of its rows; slices that cannot be read are left out, and named by UID: that is kept."""
     slices, kept, unreadable = [], [], []
-    for position, place in enumerate(slice_places(rows, root)):
+    for position, (place, uid) in enumerate(zip(slice_places(rows, root), rows["sop_instance_uid"], strict=True)):
         try:
             slices.append(read_square_slice(*place))
             kept.append(position)
         except PixelsUnreadableError as error:
-            unreadable.append(error.message)
+            unreadable.append(f"{uid}: {error.message.removeprefix(f'{place[0].name}: ')}")
     ordered = rows.iloc[kept]
     return _LoadedSeries(
         str(rows["series_instance_uid"].iloc[0]),

@@ -18,6 +18,7 @@ from ich_seq.manifest.label_files import (
     refused,
     without_repeats,
 )
+from ich_seq.manifest.pseudonyms import without_identities
 from ich_seq.manifest.rsna import MOST_LOST
 from ich_seq.manifest.table import HEADER_COLUMNS, PER_SCAN, PER_SLICE
 from ich_seq.manifest.volumes import stem_of, volume_rows
@@ -31,7 +32,7 @@ _NO_IMAGE = frozenset({".csv", ".tsv", ".txt", ".json", ".md", ".xlsx", ".pdf", 
 def index_own(
     description: DatasetDescription, root: Path, jobs: int, progress: Progress | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Every CT slice below root that the CSV labels, and notes on what was left out.
+    """Every CT slice below root that the CSV labels, and notes on what was left out; patients have pseudonyms.
 
     The CSV's first column is its key: `sop_instance_uid` or `path` (relative to root) for labels of slices, `series_instance_uid` or
     `study_instance_uid` for labels of scans. A NIfTI volume is labelled by its `path`, and by slice where there is a column
@@ -54,6 +55,7 @@ def index_own(
     if len(unmatched) > MOST_LOST * len(labels):
         raise refused(root / description.layout.labels, "E-LABEL-WITHOUT-IMAGE", "labels have no image", unmatched)
     notes += counted("labels have no image and are dropped", unmatched)
+    joined = without_identities(joined).astype(HEADER_COLUMNS)
     if without := len(table) - len(joined):
         notes.append(f"{without} slices have no label and are left out")
     return joined, notes

@@ -174,6 +174,22 @@ def test_too_incomplete_a_series_is_scored_only_when_asked(model, network, torn,
     assert "E-INCOMPLETE" in {found.code for found in result.findings}
 
 
+def test_strict_refuses_what_would_be_a_warning_and_names_every_code(model, gapped, head, tmp_path):
+    """Contrast is known from headers, the cut JPEG-LS stream only from pixels: both are named, and no model is needed for it."""
+
+    def with_contrast(dataset, index):
+        dataset.ContrastBolusAgent = "Iodine"
+
+    paths = make_series(tmp_path / "cut", slices=20, syntax="jpegls", edit=with_contrast)
+    paths[7].write_bytes(paths[7].read_bytes()[:-200] + bytes(200))
+    assert ichseq("cut", "--model", model, "--out", "out", "--quiet").exit_code == 0
+    shutil.rmtree("out")
+    refused(ichseq("cut", "--model", model, "--out", "out", "--strict"), 3, "W-CONTRAST", "W-SLICE-GAP", "; D-")
+    refused(ichseq(gapped, "--model", model, "--out", "out", "--strict"), 3, "--strict refuses W-SLICE-GAP")
+    assert not (tmp_path / "out").exists()
+    assert ichseq(head, "--model", model, "--out", "out", "--strict", "--quiet").exit_code == 0
+
+
 def test_a_slice_that_cannot_be_decoded_is_left_out_and_said(network, tmp_path):
     """JPEG-LS cut short inside its stream, while the header is whole: seen only when pixels are read."""
     paths = make_series(tmp_path / "cut", slices=20, syntax="jpegls")
@@ -433,6 +449,26 @@ def test_no_header_text_reaches_any_file_or_the_terminal(model, tmp_path):
     assert "MARKER" not in done.output
     for path in (tmp_path / "out").iterdir():
         assert "MARKER" not in path.read_text(encoding="utf-8")
+
+
+def test_the_patient_is_named_in_the_report_alone_and_only_when_asked(model, tmp_path):
+    def named(dataset, index):
+        dataset.PatientName, dataset.PatientID = "<b>MARKER^One", "MARKER-2"
+        dataset.PatientBirthDate, dataset.StudyDate = "19010203", "20240203"
+
+    make_series(tmp_path / "scan", slices=20, edit=named)
+    done = ichseq("scan", "--model", model, "--out", "out", "--show-patient")
+    assert done.exit_code == 0, done.output
+    assert "MARKER" not in done.output
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for words in ("&lt;b&gt;MARKER, One", "MARKER-2", "1901-02-03", "2024-02-03"):
+        assert words in page
+    for name in FILES - {"report.html"}:
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        assert not re.search("MARKER|1901|2024", text)
+    assert ichseq("scan", "--model", model, "--out", "plain", "--quiet").exit_code == 0
+    plain = (tmp_path / "plain" / "report.html").read_text(encoding="utf-8")
+    assert not re.search("MARKER|1901-02-03|2024-02-03", plain)
 
 
 def test_a_process_of_its_own_scores_and_prints_json(model, network, head, tmp_path):
