@@ -78,7 +78,11 @@ class Code(Enum):
     E_NO_CT = ("E-NO-CT", "DICOM, but no CT image.", "Point at the axial CT series.")
 
     # Series
-    E_NO_SERIES_UID = ("E-NO-SERIES-UID", "No SeriesInstanceUID.", "Export the series again.")
+    E_NO_SERIES_UID = (
+        "E-NO-SERIES-UID",
+        "No SeriesInstanceUID.",
+        "Export the series again, or take the files as one series (--assume-one-series).",
+    )
     E_UID_COLLISION = ("E-UID-COLLISION", "One SOPInstanceUID, different pixels.", "Keep the right files only.")
     E_MIXED_PATIENTS = ("E-MIXED-PATIENTS", "Two patients in one series.", "Separate them.")
     E_NOT_AXIAL = ("E-NOT-AXIAL", "Not an axial series.", "Choose an axial series.")
@@ -95,8 +99,16 @@ class Code(Enum):
         "Choose the head series.",
     )
     E_NO_RESCALE = ("E-NO-RESCALE", "No rescale slope and intercept, so HU are unknown.", "Export the original.")
-    E_NO_GEOMETRY = ("E-NO-GEOMETRY", "No position, orientation or pixel spacing.", "Export the original slices.")
-    E_NO_VOLUME = ("E-NO-VOLUME", "All slices at one position.", "Choose a series that covers the head.")
+    E_NO_GEOMETRY = (
+        "E-NO-GEOMETRY",
+        "No position or orientation that can be used.",
+        "Export the original slices, or order them by InstanceNumber (--trust-instance-number).",
+    )
+    E_NO_VOLUME = (
+        "E-NO-VOLUME",
+        "All slices at one position.",
+        "Choose a series that covers the head, or take the first time point (--temporal first).",
+    )
     E_CONFLICTING_SLICES = ("E-CONFLICTING-SLICES", "Different images at one position.", "Separate them.")
     E_FRAME_OF_REFERENCE = ("E-FRAME-OF-REFERENCE", "Two scans in one series.", "Separate them.")
     E_TOO_MANY_SLICES = ("E-TOO-MANY-SLICES", "More slices than are read.", "Choose another series.")

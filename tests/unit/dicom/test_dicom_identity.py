@@ -118,7 +118,8 @@ def test_a_file_without_series_uid_is_no_slice_of_the_series_beside_it(tmp_path)
     study = study_in(tmp_path)
     assert codes_in(tmp_path) == {"W-SLICE-GAP"}
     assert [candidate.reason for candidate in study.candidates if not candidate.chosen] == [
-        "E-NO-SERIES-UID: No SeriesInstanceUID. Export the series again."
+        "E-NO-SERIES-UID: No SeriesInstanceUID. "
+        "Export the series again, or take the files as one series (--assume-one-series)."
     ]
 
 
