@@ -12,13 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ich_seq.files import output_errors
+
 SEAL = "sha256"
 """The field of a JSON object that holds the digest of all the rest."""
 
 MOST_JSON = 64_000_000
 """The most bytes of a JSON file; RSNA's index of 21,744 parts has 5 million."""
 _MOST_LINES = 2_000_000_000
-_OUT_OF_HANDLES = (errno.EMFILE, errno.ENFILE)
+_NOT_ITS_FAULT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class DamagedError(ValueError):
@@ -30,14 +32,19 @@ def open_own(path: Path, most_bytes: int) -> BinaryIO:
 
     Raises:
         FileNotFoundError: there is none.
-        DamagedError: it is something else, too large, or cannot be opened.
+        DamagedError: it is something else, too large, or may not be read.
+        OutputError: too many files are open, or memory is out; the file may be whole.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except OSError as error:
-        raise DamagedError(_why_not_open(path, error)) from error
+        if error.errno in _NOT_ITS_FAULT:
+            with output_errors(path):
+                raise
+        why = "a link, not a plain file" if path.is_symlink() else f"{error.strerror or error}"
+        raise DamagedError(why) from error
     file = os.fdopen(descriptor, "rb")
     facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode):
@@ -47,14 +54,6 @@ def open_own(path: Path, most_bytes: int) -> BinaryIO:
         file.close()
         raise DamagedError(f"{facts.st_size:,} bytes, larger than any of its kind ({most_bytes:,} at most)")
     return file
-
-
-def _why_not_open(path: Path, error: OSError) -> str:
-    if path.is_symlink():
-        return "a link, not a plain file"
-    if error.errno in _OUT_OF_HANDLES:
-        return "too many files are open; raise the limit (`ulimit -n`): the file may be whole"
-    return f"{error.strerror or error}"
 
 
 def read_own(path: Path, most_bytes: int) -> bytes:
@@ -134,7 +133,11 @@ def unsealed(content: Mapping[str, Any], name: str = SEAL, *, must: bool = True)
 
 
 def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The sealed objects of a file of JSON lines, up to the first that a kill cut short or that was changed."""
+    """The sealed objects of a file of JSON lines, up to the first that was cut short or changed; none where there is no file.
+
+    Raises:
+        DamagedError, OutputError: as `open_own`.
+    """
     try:
         text = read_own(path, _MOST_LINES).decode("utf-8", errors="replace")
     except FileNotFoundError:

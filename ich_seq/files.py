@@ -124,7 +124,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     Raises:
         OutputError: as `replacing`.
     """
-    remove_dead_leftovers(path.parent, path.name)
+    with output_errors(path):
+        remove_dead_leftovers(path.parent, path.name)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 

@@ -3,10 +3,12 @@
 import json
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from ich_seq.distrust import sealed, whole_lines
+from ich_seq.distrust import DamagedError, sealed, whole_lines
+from ich_seq.errors import CacheError
 from ich_seq.files import output_errors, write_text
 
 _IDENTITY = re.compile(r"[0-9a-f]{64}|")
@@ -27,11 +29,11 @@ class Ledger:
         """Takes up what is there, or begins.
 
         Raises:
+            CacheError: there is something else of its name.
             OutputError: the file cannot be written.
         """
         self.path = folder / f"done-{name}.jsonl"
-        with output_errors(self.path):
-            lines = [json.dumps(sealed(line)) + "\n" for line in _lines_of(self.path)]
+        lines = [json.dumps(sealed(line)) + "\n" for line in _lines_of(self.path)]
         write_text(self.path, "".join(lines))
 
     def add(self, source: str, done: Done) -> None:
@@ -46,9 +48,15 @@ class Ledger:
 
 
 def read_done(folder: Path) -> dict[str, Done]:
-    """What all extractions noted of series whose part is there, by source."""
+    """What all extractions noted of series whose part is there, by source.
+
+    Raises:
+        CacheError: something else than a file has the name of one.
+    """
     found = {}
-    for path in sorted(folder.glob("done-*.jsonl")):
+    with output_errors(folder):
+        paths = sorted(folder.glob("done-*.jsonl"))
+    for path in paths:
         for line in _lines_of(path):
             done = Done(line["identity"], tuple(line["unreadable"]))
             if not done.identity or (folder / "parts" / f"{done.identity}.h5").is_file():
@@ -58,12 +66,10 @@ def read_done(folder: Path) -> dict[str, Done]:
 
 def _lines_of(path: Path) -> list[dict[str, Any]]:
     """The lines before the one that a kill cut short, that was changed, or that says something else."""
-    lines: list[dict[str, Any]] = []
-    for line in whole_lines(path):
-        if not _is_done(line):
-            break
-        lines.append(line)
-    return lines
+    try:
+        return list(takewhile(_is_done, whole_lines(path)))
+    except DamagedError as error:
+        raise CacheError(f"{path}: {error}; remove it and run `ichseq extract-features` again", path=path) from error
 
 
 def _is_done(line: dict[str, Any]) -> bool:

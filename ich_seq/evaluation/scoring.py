@@ -5,12 +5,13 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from ich_seq.distrust import sealed, whole_lines
+from ich_seq.distrust import DamagedError, sealed, whole_lines
 from ich_seq.errors import OutputError, PixelsUnreadableError
 from ich_seq.files import output_errors, write_text
 from ich_seq.labels import LABEL_NAMES
@@ -97,10 +98,8 @@ class ScoreStore:
         """
         self.path = path
         owner = {"model": model_digest, "version": STORE_VERSION}
-        with output_errors(path):
-            lines = list(whole_lines(path))
-            is_ours = lines[:1] == [owner] or not path.exists() or path.stat().st_size == 0
-        if not is_ours:
+        lines = _lines_of(path)
+        if lines[:1] != [owner] and path.exists() and path.stat().st_size:
             raise OutputError(
                 f"{path}: holds scores of another model or of another version; remove it, or choose another --out",
                 path=path,
@@ -129,6 +128,13 @@ class ScoreStore:
     def remove(self) -> None:
         """Removes the file, when all is done."""
         self.path.unlink(missing_ok=True)
+
+
+def _lines_of(path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(whole_lines(path))
+    except DamagedError as error:
+        raise OutputError(f"{path}: {error}; remove it, or choose another --out", path=path) from error
 
 
 def _key(rows: pd.DataFrame) -> str:

@@ -92,12 +92,18 @@ def _check_declared(file: parquet.ParquetFile) -> None:
     names = file.schema_arrow.names
     if len(set(names)) != len(names):
         raise DamagedError("a column stands twice")
-    if odd := [field.name for field in file.schema_arrow if pa.types.is_nested(field.type)]:
-        raise DamagedError(f"column {odd[0]} holds lists or structures")
+    if odd := [field for field in file.schema_arrow if not _is_plain(_plain(field.type))]:
+        raise DamagedError(f"column {odd[0].name} is {odd[0].type}, neither numbers nor texts")
 
 
 def _texts(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    kinds = pa.types
+    is_number = kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind) or kinds.is_temporal(kind)
+    return is_number or kinds.is_null(kind) or kinds.is_string(kind) or kinds.is_large_string(kind)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ich_seq.distrust import DamagedError
 from ich_seq.errors import DatasetError
-from ich_seq.files import remove_dead_leftovers, replacing
+from ich_seq.files import output_errors, remove_dead_leftovers, replacing
 from ich_seq.labels import ANY_INDEX, LABEL_NAMES
 from ich_seq.manifest.parquet import read_parquet, write_parquet
 
@@ -69,7 +69,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """
     if fault := _fault(table):
         raise ValueError(f"not a table of slices: {fault}")
-    remove_dead_leftovers(path.parent, path.name)
+    with output_errors(path):
+        remove_dead_leftovers(path.parent, path.name)
     with replacing(path) as temporary:
         write_parquet(table, temporary)
 

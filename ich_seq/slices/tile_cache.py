@@ -155,7 +155,9 @@ def claim_folder(folder: Path, form: TileFormat) -> TileCache:
             lists.append(read_slices(path, form).assign(part=len(good)))
             good.append(path)
         except CacheError:
-            path.unlink()
+            if not os.access(path, os.R_OK):  # somebody else's, and perhaps whole
+                raise
+            path.unlink(missing_ok=True)
     return TileCache(folder, form, tuple(good), _numbered(lists))
 
 

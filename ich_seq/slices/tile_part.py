@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ich_seq.config import PreprocessConfig, Window
 from ich_seq.distrust import MOST_JSON, DamagedError, open_own, read_own, sealed, strict_object, unsealed
 from ich_seq.errors import CacheError
-from ich_seq.files import in_memory, write_json
+from ich_seq.files import in_memory, output_errors, write_json
 from ich_seq.hdf5 import (
     DIGEST,
     UNUSABLE,
@@ -118,7 +118,8 @@ def part_identity(form: TileFormat, slices: pd.DataFrame) -> str:
 
 def part_paths(folder: Path) -> list[Path]:
     """The parts in `folder` by name; links, and files whose name is not 64 hexadecimal digits, are none."""
-    return sorted(path for path in folder.glob("*.h5") if _NAME.fullmatch(path.name) and not path.is_symlink())
+    with output_errors(folder):
+        return sorted(path for path in folder.glob("*.h5") if _NAME.fullmatch(path.name) and not path.is_symlink())
 
 
 def write_part(
