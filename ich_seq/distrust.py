@@ -45,15 +45,13 @@ def open_own(path: Path, most_bytes: int) -> BinaryIO:
                 raise
         why = "a link, not a plain file" if path.is_symlink() else f"{error.strerror or error}"
         raise DamagedError(why) from error
-    file = os.fdopen(descriptor, "rb")
     facts = os.fstat(descriptor)
+    if stat.S_ISREG(facts.st_mode) and facts.st_size <= most_bytes:
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
     if not stat.S_ISREG(facts.st_mode):
-        file.close()
         raise DamagedError("not a plain file")
-    if facts.st_size > most_bytes:
-        file.close()
-        raise DamagedError(f"{facts.st_size:,} bytes, larger than any of its kind ({most_bytes:,} at most)")
-    return file
+    raise DamagedError(f"{facts.st_size:,} bytes, larger than any of its kind ({most_bytes:,} at most)")
 
 
 def read_own(path: Path, most_bytes: int) -> bytes:

@@ -1,7 +1,8 @@
 """HDF5 files of our own: whole arrays and texts of a fixed length under one digest, distrusted when read.
 
-Nothing in such a file can point elsewhere (links, external storage, virtual sets), grow while it is read (filters, variable lengths,
-space that was never written), or be of a type that stands for Python objects.
+Nothing in such a file can point elsewhere (links, external storage, virtual sets), grow while it is read (filters, space that was
+never written), or be of a type that stands for Python objects. No text has a variable length: those lie in HDF5's heap, which has no
+checksum, and in which a single flipped bit made libhdf5 2.0 loop for ever.
 """
 
 import hashlib
@@ -41,6 +42,12 @@ def write_texts(file: h5py.File, name: str, texts: Sequence[str]) -> None:
     encoded = [text.encode() for text in texts]
     longest = max([1, *map(len, encoded)])
     file.create_dataset(name, data=np.array(encoded, h5py.string_dtype("utf-8", longest)))
+
+
+def write_attribute(file: h5py.File, name: str, text: str) -> None:
+    """A text among the attributes, of a fixed length."""
+    encoded = text.encode()
+    file.attrs.create(name, np.array(encoded, h5py.string_dtype("utf-8", max(1, len(encoded)))))
 
 
 def read_texts(file: h5py.File, name: str, count: int | None = None) -> tuple[str, ...]:
@@ -88,9 +95,10 @@ def attribute(file: h5py.File, name: str) -> str:
     if name not in file.attrs:
         raise DamagedError(f"it lacks its {name}")
     kept = file.attrs.get_id(name)
-    if kept.shape != () or h5py.check_string_dtype(kept.dtype) is None:
-        raise DamagedError(f"its {name} is no text")
-    return str(file.attrs[name])
+    kind = h5py.check_string_dtype(kept.dtype)
+    if kept.shape != () or kind is None or kind.length is None:
+        raise DamagedError(f"its {name} is no text of one length")
+    return np.asarray(file.attrs[name]).item().decode("utf-8")
 
 
 def check_members(file: h5py.File, names: Sequence[str], attributes: Sequence[str]) -> None:

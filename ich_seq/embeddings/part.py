@@ -15,7 +15,17 @@ from jaxtyping import Float16, Float32, Float64
 from ich_seq.distrust import DamagedError, read_own
 from ich_seq.errors import CacheError
 from ich_seq.files import in_memory
-from ich_seq.hdf5 import DIGEST, UNUSABLE, attribute, check_members, digest_of, read_array, read_texts, write_texts
+from ich_seq.hdf5 import (
+    DIGEST,
+    UNUSABLE,
+    attribute,
+    check_members,
+    digest_of,
+    read_array,
+    read_texts,
+    write_attribute,
+    write_texts,
+)
 from ich_seq.labels import LABELS
 
 _NAME = re.compile(r"[0-9a-f]{64}\.h5")
@@ -64,8 +74,8 @@ def write_part(folder: Path, identity: str, features: SeriesFeatures) -> Path:
     attributes = {"identity": identity, "series_instance_uid": features.series_instance_uid}
     with in_memory(path) as buffer, h5py.File(buffer, "w", libver="latest", track_order=True) as file:
         for name, text in attributes.items():
-            file.attrs[name] = text
-        file.attrs[DIGEST] = digest_of(_columns(features), attributes)
+            write_attribute(file, name, text)
+        write_attribute(file, DIGEST, digest_of(_columns(features), attributes))
         # One chunk of a whole scan, no filter: 0.46 ms a scan; gzip saves 35 % and takes three times as long. Each is flushed: where
         # it comes to lie would else depend on when its object is freed, which a watching thread (a Dask worker's) may put off.
         file.create_dataset("embedding", data=features.embedding, chunks=features.embedding.shape)

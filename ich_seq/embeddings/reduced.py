@@ -13,7 +13,17 @@ from ich_seq.embeddings.cache import EmbeddingCache
 from ich_seq.embeddings.pca import Pca
 from ich_seq.errors import CacheError, StaleCacheError
 from ich_seq.files import in_memory, sha256_of
-from ich_seq.hdf5 import DIGEST, UNUSABLE, attribute, check_members, digest_of, read_array, read_texts, write_texts
+from ich_seq.hdf5 import (
+    DIGEST,
+    UNUSABLE,
+    attribute,
+    check_members,
+    digest_of,
+    read_array,
+    read_texts,
+    write_attribute,
+    write_texts,
+)
 from ich_seq.labels import LABELS
 
 REDUCED_FILE = "reduced.h5"
@@ -44,8 +54,8 @@ def write_reduced(cache: EmbeddingCache, pca: Pca) -> Path:
     columns = _projected(cache, pca)
     attributes = {_INDEX: sha256_of(cache.folder / "index.json")}
     with in_memory(path) as buffer, h5py.File(buffer, "w", libver="latest") as file:
-        file.attrs[_INDEX] = attributes[_INDEX]
-        file.attrs[DIGEST] = digest_of(columns, attributes)
+        write_attribute(file, _INDEX, attributes[_INDEX])
+        write_attribute(file, DIGEST, digest_of(columns, attributes))
         for name, values in columns.items():
             if isinstance(values, np.ndarray):
                 file.create_dataset(name, data=values)

@@ -138,7 +138,8 @@ def open_run(folder: Path) -> Run:
     except ValidationError as error:
         fault = error.errors()[0]
         raise UsageError(
-            f"{path}: not a config of this version: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"{path}: not a config of this version: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; "
+            "start again in another --run"
         ) from None
 
 
