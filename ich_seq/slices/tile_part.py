@@ -180,6 +180,7 @@ def read_slices(path: Path, form: TileFormat) -> pd.DataFrame:
             slices.insert(2, "slice_index", index.astype(np.int32))
             if attribute(file, DIGEST) != digest_of(_columns(slices), {"identity": path.stem}):
                 raise DamagedError("changed since it was written (its SHA-256 does not fit)")
+            _check_stored(own_chunked(file, "tiles"), (slices["unreadable"] == "").to_numpy())
     except UNUSABLE as error:
         raise _unusable(path, error) from error
     if part_identity(form, slices) != path.stem:
@@ -207,11 +208,6 @@ def read_tile(tiles: h5py.Dataset, row: int, path: Path) -> UInt8[np.ndarray, "c
         CacheError: damaged.
     """
     try:
-        place = tiles.id.get_chunk_info_by_coord((row, 0, 0, 0))
-        if place.byte_offset is None:  # HDF5 would read it as zeros
-            raise DamagedError("a tile was never written")
-        if (stored := place.size) > (most := math.prod(tiles.chunks) + _SPARE):
-            raise DamagedError(f"a tile is stored in {stored:,} bytes, more than it has ({most:,}): it would inflate")
         return tiles[row]
     except UNUSABLE as error:
         raise _unusable(path, error) from error
@@ -227,6 +223,20 @@ def _tiles(file: h5py.File, path: Path, form: TileFormat) -> h5py.Dataset:
     if tiles.dtype != np.uint8 or tiles.chunks != (1, *form.shape) or not tiles.fletcher32 or filters != _FILTERS:
         raise DamagedError("tiles is not stored as one checked chunk of bytes a slice")
     return tiles
+
+
+def _check_stored(tiles: h5py.Dataset, is_there: np.ndarray) -> None:
+    """Each tile was written, since HDF5 reads others as zeros, and is no longer than it inflates to; once a part, 2 us a tile."""
+    stored = np.zeros(len(tiles), np.int64)
+
+    def see(chunk: h5py.h5d.StoreInfo) -> None:
+        stored[chunk.chunk_offset[0]] = chunk.size
+
+    tiles.id.chunk_iter(see)
+    if (stored[is_there] == 0).any():
+        raise DamagedError("a tile was never written")
+    if (longest := int(stored.max())) > (most := math.prod(tiles.chunks) + _SPARE):
+        raise DamagedError(f"a tile is stored in {longest:,} bytes, more than it has ({most:,}): it would inflate")
 
 
 def _columns(slices: pd.DataFrame) -> dict[str, np.ndarray | list[str]]:
