@@ -67,21 +67,18 @@ def write_files(work: Path, slices: int) -> Path:
 
 def begin(work: Path) -> None:
     """A run whose stage one has random weights."""
-    from safetensors.torch import save_file
     from torch import manual_seed
 
     from ich_seq.cli.steps import begin_run
     from ich_seq.slices.network import SliceNet
     from ich_seq.slices.train import WEIGHTS_FILE
+    from ich_seq.training.checkpoint import save_network
 
     write_text(work / "config.toml", CONFIG)
     run = begin_run(work / "run", str(work / "config.toml"), work / "table.parquet", None, "cpu", 1).run
     manual_seed(0)
     network = SliceNet(run.config.cnn.backbone, run.config.preprocess)
-    save_file(
-        {key: value.contiguous() for key, value in network.state_dict().items()},
-        make_folder(run.stage_one) / WEIGHTS_FILE,
-    )
+    save_network(network, make_folder(run.stage_one) / WEIGHTS_FILE)
     write_text(run.stage_one / "metrics.jsonl", json.dumps({"validation": {"loss": 1.0}}) + "\n")
 
 

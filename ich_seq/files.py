@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ich_seq.errors import OutputError
 
 TEMPORARY_PREFIX = ".writing-"
 _MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_SILENT_S = 86_400.0
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EFBIG: "the limit on the size of a file is reached; raise it or free some space, and run the same command again",
@@ -29,6 +31,10 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long for the file system; choose another folder with --out or --run",
     errno.ELOOP: "links there lead in a circle; choose another folder with --out or --run",
     errno.EIO: "the disk reports a fault; choose another folder with --out or --run",
+    errno.EMFILE: "too many files are open; raise the limit (`ulimit -n`) and run the same command again",
+    errno.ENFILE: "too many files are open on this machine; close some programs and run the same command again",
+    errno.ENOMEM: "out of memory; free some and run the same command again",
+    errno.EISDIR: "a folder of that name is in the way; choose another folder with --out or --run",
     errno.EEXIST: "a file of that name is in the way; choose another folder with --out or --run",
 }
 
@@ -155,7 +161,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     Raises:
         OutputError: as `replacing`.
     """
-    remove_dead_leftovers(path.parent, path.name)
+    with output_errors(path):
+        remove_dead_leftovers(path.parent, path.name)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -186,9 +193,13 @@ def sha256_of(path: Path) -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what an interrupted writer left in `folder`, to which nobody else may be writing."""
+    """Removes what interrupted writers left in `folder`: those on this machine that are no more, those elsewhere silent for a day."""
+    remove_dead_leftovers(folder)
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            is_ours = path.name.startswith(f"{TEMPORARY_PREFIX}{_MACHINE}-")
+            if not is_ours and time.time() - path.lstat().st_mtime > _SILENT_S:
+                path.unlink()
 
 
 def remove_dead_leftovers(folder: Path, name: str | None = None) -> None:

@@ -4,10 +4,11 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from ich_seq.errors import CacheError, DatasetError, InputRefusedError
+from ich_seq.errors import BundleError, CacheError, DatasetError, InputRefusedError
 from ich_seq.labels import LABEL_NAMES
 
 Facts = dict[str, str | int | list[str]]
@@ -49,7 +50,7 @@ def of_model(folder: Path) -> Description:
             "between": f"{info.embedding_width}-d embedding, PCA to {info.reduced_width}",
             "stage two": f"bidirectional LSTM, {info.lstm.layers} x {info.lstm.hidden} units per direction",
             "labels": ", ".join(info.labels),
-            "final score": _blend(bundle.weights["lstm.blend"].tolist()),
+            "final score": _blend(bundle.part("lstm").get("blend")),
             "size": f"{learnt:,} learnt numbers, {megabytes:,.1f} MB",
             "validation loss": losses,
             "calibration": describe_calibration(info.calibration),
@@ -205,8 +206,15 @@ def of_config(path: Path) -> Description:
     )
 
 
-def _blend(shares: list[float]) -> str:
-    """How both stages make the final score."""
+def _blend(kept: Any) -> str:
+    """How both stages make the final score.
+
+    Raises:
+        BundleError: the model does not say.
+    """
+    if kept is None or kept.shape != (len(LABEL_NAMES),):
+        raise BundleError("weights.safetensors: lstm.blend does not fit model.json; get the model again")
+    shares = kept.tolist()
     if all(share == 1 for share in shares):
         return "stage two's"
     each = ", ".join(f"{name} {share:.0%}" for name, share in zip(LABEL_NAMES, shares, strict=True))

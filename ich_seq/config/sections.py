@@ -34,7 +34,7 @@ class PreprocessConfig(Section):
         default=(Window(level=40, width=80), Window(level=80, width=200), Window(level=40, width=380)), min_length=1
     )
     """One input channel each: brain, subdural, soft tissue."""
-    size: Positive = 256
+    size: Annotated[int, Field(gt=0, le=2048)] = 256
     """Rows and columns of the network's input, in pixels."""
     antialias: bool = False
     """Low-pass before shrinking; off as published, on for shrinking by more than 2, where bilinear would skip pixels."""
@@ -58,7 +58,7 @@ class CnnConfig(Section):
     backbone: str = "resnext101_32x8d"
     """A torchvision ResNet or ResNeXt by its name, or `resnext14_8x4d`, the demo's (also with 2,048-d embeddings)."""
     weights: str = "imagenet"
-    """`imagenet` (torchvision's own weights, BSD licence), `none` (random), or the path of a state dict saved by torch."""
+    """`imagenet` (torchvision's own weights, BSD licence), `none` (random), or the path of a state dict saved as safetensors."""
 
 
 class AugmentConfig(Section):
@@ -148,9 +148,9 @@ class FeaturesConfig(Section):
 class LstmConfig(Section):
     """The sequence network. Source of the defaults: Burduja et al. 2020."""
 
-    hidden: Positive = 256
+    hidden: Annotated[int, Field(gt=0, le=2048)] = 256
     """Units per direction."""
-    layers: Positive = 3
+    layers: Annotated[int, Field(gt=0, le=8)] = 3
     """Stacked bidirectional layers."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Between the layers."""

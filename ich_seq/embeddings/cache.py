@@ -1,18 +1,20 @@
 """The embedding cache: a folder of parts, and one JSON index that presents them as one array."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ich_seq.distrust import MOST_JSON, DamagedError, read_own, sealed, strict_object, unsealed
 from ich_seq.embeddings.part import SeriesFeatures, part_name, read_part, series_uid_of_part
 from ich_seq.errors import CacheError, StaleCacheError
 from ich_seq.files import make_folder, sha256_of, write_json
 
-FORMAT = 1
+FORMAT = 2
+"""2: parts and the index hold their own digests, and texts have a fixed length."""
 _IDENTITY = r"^[0-9a-f]{64}$"
 
 
@@ -36,6 +38,15 @@ class Index(BaseModel):
     extractor: str = Field(pattern=_IDENTITY)
     embedding_width: int = Field(gt=0)
     parts: tuple[PartEntry, ...]
+
+    @model_validator(mode="after")
+    def _is_one_array(self) -> "Index":
+        rows = [part.rows for part in self.parts]
+        if [part.first_row for part in self.parts] != list(accumulate(rows, initial=0))[:-1]:
+            raise ValueError("its parts do not follow one another")
+        if len({part.identity for part in self.parts}) != len(self.parts):
+            raise ValueError("a part stands twice")
+        return self
 
     @property
     def rows(self) -> int:
@@ -66,15 +77,13 @@ class EmbeddingCache:
         """
         entries = self.index.parts if places is None else [self.index.parts[place] for place in places]
         for entry in entries:
-            path = self.folder / "parts" / part_name(entry.identity)
-            if not path.is_file() or path.is_symlink() or sha256_of(path) != entry.sha256:
+            features = read_part(self.folder / "parts", entry.identity, entry.sha256)
+            if features.embedding.shape != (entry.rows, self.index.embedding_width):
+                path = self.folder / "parts" / part_name(entry.identity)
                 raise CacheError(
-                    f"{path.name}: this part of the embedding cache is missing or was changed; run `ichseq extract-features` again",
+                    f"{path}: has other rows or columns than the index says; run `ichseq extract-features` again",
                     path=path,
                 )
-            features = read_part(self.folder / "parts", entry.identity)
-            if features.embedding.shape != (entry.rows, self.index.embedding_width):
-                raise CacheError(f"{path.name}: has other rows or columns than the index says", path=path)
             yield features
 
 
@@ -82,18 +91,21 @@ def write_index(folder: Path, extractor: str, identities: Sequence[str]) -> Embe
     """Presents the parts of `folder`, in the order given, as one cache.
 
     Raises:
-        CacheError: a part is absent or damaged.
+        CacheError: a part is absent or damaged, or has another width than those before it.
         OutputError: the index cannot be written.
     """
-    entries, first_row, width = [], 0, 1
-    for identity in identities:
+    entries, first_row, width = [], 0, 0
+    for identity in dict.fromkeys(identities):
         features = read_part(folder / "parts", identity)
-        rows, width = features.embedding.shape
+        rows = len(features.embedding)
+        if features.embedding.shape[1] != (width := width or features.embedding.shape[1]):
+            path = folder / "parts" / part_name(identity)
+            raise CacheError(f"{path}: has another width than the parts before it; remove the file", path=path)
         digest = sha256_of(folder / "parts" / part_name(identity))
         entries.append(PartEntry(identity=identity, sha256=digest, first_row=first_row, rows=rows))
         first_row += rows
-    index = Index(format=FORMAT, extractor=extractor, embedding_width=width, parts=tuple(entries))
-    write_json(make_folder(folder) / "index.json", index.model_dump(mode="json"))
+    index = Index(format=FORMAT, extractor=extractor, embedding_width=width or 1, parts=tuple(entries))
+    write_json(make_folder(folder) / "index.json", sealed(index.model_dump(mode="json")))
     return EmbeddingCache(folder, index)
 
 
@@ -110,15 +122,19 @@ def open_cache(folder: Path, extractor: str | None = None) -> EmbeddingCache:
     """
     path = folder / "index.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.get("format") != FORMAT:
-            raise CacheError(f"{path}: format {content.get('format')!r}, this version reads {FORMAT}", path=path)
-        index = Index.model_validate(content)
+        content = strict_object(read_own(path, MOST_JSON))
+        if content.get("format") != FORMAT:
+            raise CacheError(
+                f"{path}: format {str(content.get('format'))[:20]}, this version reads {FORMAT}; remove {folder} and run "
+                "`ichseq extract-features` again",
+                path=path,
+            )
+        index = Index.model_validate(unsealed(content))
     except FileNotFoundError:
         raise CacheError(
             f"{folder}: no embedding cache here; run `ichseq extract-features` first", path=folder
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
+    except (DamagedError, ValidationError) as error:
         reason = re.sub(r"\s+", " ", str(error))[:120]
         raise CacheError(f"{path}: damaged index ({reason}); run `ichseq extract-features` again", path=path) from error
     if extractor is not None and index.extractor != extractor:

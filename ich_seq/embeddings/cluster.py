@@ -21,7 +21,8 @@ from ich_seq.embeddings.extract import (
     refuse_many,
     store_series,
 )
-from ich_seq.embeddings.ledger import Done, Ledger, read_done, source_of
+from ich_seq.embeddings.ledger import Done, Ledger, read_done
+from ich_seq.embeddings.source import source_of
 from ich_seq.errors import StaleCacheError, UsageError
 from ich_seq.slices.train import load_cnn
 from ich_seq.training.compute import resolve_device, set_threads

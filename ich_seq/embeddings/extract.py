@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from ich_seq.embeddings.cache import EmbeddingCache, open_cache, write_index
-from ich_seq.embeddings.ledger import Done, Ledger, read_done, source_of
-from ich_seq.embeddings.part import SeriesFeatures, part_name, write_part
+from ich_seq.distrust import DamagedError, read_own
+from ich_seq.embeddings.cache import FORMAT, EmbeddingCache, open_cache, write_index
+from ich_seq.embeddings.ledger import Done, Ledger, read_done
+from ich_seq.embeddings.part import SeriesFeatures, is_whole, write_part
+from ich_seq.embeddings.source import source_of
 from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError, StaleCacheError
 from ich_seq.files import make_folder, write_text
 from ich_seq.manifest.table import slice_places
@@ -27,6 +29,7 @@ EXTRACTOR_FILE = "extractor.txt"
 READ_COLUMNS = ("series_instance_uid", "sop_instance_uid", "position_mm", "path", "slice_index")
 """What extraction needs of a table of slices."""
 _READ_AHEAD = 2
+_MOST_OF_A_LINE = 4096
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def extract(
 
 
 def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, bool]:
-    """Writes the part of one series that was read, unless it is there; what to note of it, and whether it was computed now.
+    """Writes the part of one series that was read, unless it is there and whole; what to note of it, and whether it was computed now.
 
     Raises:
         OutputError: the part cannot be written.
@@ -158,7 +161,7 @@ def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, boo
         return Done("", tuple(series.unreadable)), False
     identity = _identity(extractor.identity, series)
     parts = extractor.folder / "parts"
-    new = not (parts / part_name(identity)).exists()
+    new = not is_whole(parts, identity)
     if new:
         device = str(next(extractor.network.parameters()).device)
         logits, embedding = read_slices(extractor.network, series.slices_hu, extractor.batch_size, device)
@@ -200,17 +203,24 @@ def claim_folder(folder: Path, extractor: str) -> None:
     """Makes `folder` a cache of this extractor, or sees that it is one already.
 
     Raises:
-        StaleCacheError: it was begun by other weights or preprocessing.
+        StaleCacheError: it was begun by other weights or preprocessing, or by another version of ichseq.
+        CacheError: the file that says by which is none.
         OutputError: it cannot be made.
     """
     make_folder(folder / "parts")
-    owner = folder / EXTRACTOR_FILE
-    if not owner.exists():
-        write_text(owner, extractor + "\n")
-    elif owner.read_text(encoding="utf-8").strip() != extractor:
+    owner, wanted = folder / EXTRACTOR_FILE, f"{extractor} format {FORMAT}"
+    try:
+        found = read_own(owner, _MOST_OF_A_LINE).decode("utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        write_text(owner, wanted + "\n")
+        return
+    except DamagedError as error:
+        raise CacheError(f"{owner}: {error}; remove the folder and run `ichseq extract-features` again") from error
+    if found != wanted:
+        told = "".join(character for character in found[:12] if character.isprintable())
         raise StaleCacheError(
-            f"{folder}: begun by other weights or preprocessing (extractor {owner.read_text(encoding='utf-8')[:12]}, now "
-            f"{extractor[:12]}); remove the folder and run `ichseq extract-features` again"
+            f"{folder}: begun by other weights or preprocessing, or by another version (extractor {told}, now {extractor[:12]}); "
+            "remove the folder and run `ichseq extract-features` again"
         )
 
 

@@ -1,13 +1,13 @@
 """Fits the PCA on the embeddings of training slices, and keeps it beside the cache."""
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
+from ich_seq.distrust import DamagedError
 from ich_seq.embeddings.cache import EmbeddingCache
 from ich_seq.embeddings.pca import Pca, StreamingCovariance
 from ich_seq.errors import CacheError, DatasetError
-from ich_seq.files import replacing
+from ich_seq.files import write_bytes
+from ich_seq.tensors import read_tensors, save_tensors
 
 PCA_FILE = "pca.safetensors"
 _PCA_BLOCK = 4096
@@ -39,8 +39,7 @@ def fit_pca(
         raise DatasetError(
             f"PCA cannot be fitted: {error}; use more training scans or fewer `pca_components`"
         ) from error
-    with replacing(cache.folder / PCA_FILE) as temporary:
-        save_file(vars(pca), temporary)
+    write_bytes(cache.folder / PCA_FILE, save_tensors(vars(pca)))
     total_variance = float(np.trace(covariance.scatter)) / (covariance.count - 1)
     return pca, float(pca.explained_variance.sum() / total_variance)
 
@@ -66,6 +65,18 @@ def load_pca(cache: EmbeddingCache) -> Pca:
     """
     path = cache.folder / PCA_FILE
     try:
-        return Pca(**load_file(path))
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise CacheError(f"{path}: no usable PCA ({error}); run `ichseq extract-features` again", path=path) from error
+        arrays = read_tensors(path)
+        _check_shapes(arrays, cache.index.embedding_width)
+    except (FileNotFoundError, DamagedError) as error:
+        why = "absent" if isinstance(error, FileNotFoundError) else error
+        raise CacheError(f"{path}: no usable PCA ({why}); run `ichseq extract-features` again", path=path) from error
+    return Pca(**arrays)
+
+
+def _check_shapes(arrays: dict[str, np.ndarray], width: int) -> None:
+    reduced = len(arrays["explained_variance"]) if np.ndim(arrays.get("explained_variance")) == 1 else 0
+    shapes = {"mean": (width,), "components": (reduced, width), "explained_variance": (reduced,)}
+    if {name: values.shape for name, values in arrays.items()} != shapes or not reduced:
+        raise DamagedError(f"its arrays are not those of a PCA of {width}-d embeddings")
+    if any(values.dtype != np.float32 for values in arrays.values()):
+        raise DamagedError("its arrays are not float32")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from ich_seq.distrust import DamagedError, sealed, whole_lines
 from ich_seq.errors import OutputError, PixelsUnreadableError
 from ich_seq.files import output_errors, write_text
 from ich_seq.labels import LABEL_NAMES
@@ -19,7 +20,7 @@ from ich_seq.nifti import read_square_slice
 from ich_seq.study.score import CHUNK_SLICES, StudyModel
 from ich_seq.volume import Slice
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 DECIMALS = 9
 
 
@@ -97,11 +98,14 @@ class ScoreStore:
         """
         self.path = path
         owner = {"model": model_digest, "version": STORE_VERSION}
-        lines = list(_whole_lines(path))
-        if lines and lines[0] != owner:
-            raise OutputError(f"{path}: holds scores of another model; remove it, or choose another --out", path=path)
+        lines = _lines_of(path)
+        if lines[:1] != [owner] and path.exists() and path.stat().st_size:
+            raise OutputError(
+                f"{path}: holds scores of another model or of another version; remove it, or choose another --out",
+                path=path,
+            )
         self._known = {line["series"]: line for line in lines[1:] if {"series", "one", "two"} <= line.keys()}
-        write_text(path, "".join(json.dumps(line) + "\n" for line in (owner, *self._known.values())))
+        write_text(path, "".join(json.dumps(sealed(line)) + "\n" for line in (owner, *self._known.values())))
 
     def find(self, rows: pd.DataFrame) -> SeriesScores | None:
         """What is kept of the series with these slices in this order; None when it has not been scored."""
@@ -119,25 +123,18 @@ class ScoreStore:
         """
         line = {"series": _key(rows), "one": scores.stage_one.tolist(), "two": scores.stage_two.tolist()}
         with output_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(sealed(line)) + "\n")
 
     def remove(self) -> None:
         """Removes the file, when all is done."""
         self.path.unlink(missing_ok=True)
 
 
-def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines before the one that a kill may have cut short."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            found = json.loads(line)
-        except json.JSONDecodeError:
-            return
-        if not isinstance(found, dict):
-            return
-        yield found
+def _lines_of(path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(whole_lines(path))
+    except DamagedError as error:
+        raise OutputError(f"{path}: {error}; remove it, or choose another --out", path=path) from error
 
 
 def _key(rows: pd.DataFrame) -> str:

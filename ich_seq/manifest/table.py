@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
+from ich_seq.distrust import DamagedError
 from ich_seq.errors import DatasetError
-from ich_seq.files import remove_dead_leftovers, replacing
+from ich_seq.files import output_errors, remove_dead_leftovers, replacing
 from ich_seq.labels import ANY_INDEX, LABEL_NAMES
+from ich_seq.manifest.parquet import read_parquet, write_parquet
 
 HEADER_COLUMNS = {
     "patient_id": "str",
@@ -68,20 +69,22 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """
     if fault := _fault(table):
         raise ValueError(f"not a table of slices: {fault}")
-    remove_dead_leftovers(path.parent, path.name)
+    with output_errors(path):
+        remove_dead_leftovers(path.parent, path.name)
     with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        write_parquet(table, temporary)
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """The table of slices in a Parquet file.
 
     Raises:
-        DatasetError: no such file, not Parquet, or a column is missing or of another type.
+        DatasetError: no such file, not Parquet, larger than any table, changed since it was written, or a column is missing or of
+            another type.
     """
     try:
-        table = pd.read_parquet(path)
-    except (OSError, pa.ArrowException) as error:
+        table = read_parquet(path)
+    except (OSError, DamagedError) as error:
         raise DatasetError(f"{path}: no readable table ({error}); make one with `ichseq index`", path=path) from error
     if fault := _fault(table):
         raise DatasetError(f"{path}: not a table of slices: {fault}; make one with `ichseq index`", path=path)

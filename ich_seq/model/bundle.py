@@ -1,27 +1,29 @@
 """The model bundle on disk: written whole, distrusted when read; nothing here needs torch."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
+from ich_seq import distrust
 from ich_seq.calibration import Calibration
 from ich_seq.config import CnnConfig, LstmConfig, PreprocessConfig
+from ich_seq.distrust import DamagedError, open_own, read_own, strict_object, unsealed
 from ich_seq.errors import BundleError
-from ich_seq.files import make_folder, sha256_of, write_bytes, write_json, write_text
+from ich_seq.files import make_folder, write_bytes, write_json, write_text
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
+from ich_seq.tensors import read_tensors
 from ich_seq.thresholds import Thresholds
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE, CARD_FILE = "weights.safetensors", "README.md"
 OWN_DIGEST = "model_json_sha256"
 _LARGEST_MODEL_JSON = 1_000_000
+_LARGEST_WEIGHTS = 20_000_000_000
+_PARTS = ("cnn", "pca", "lstm")
 
 
 class TrainedOn(BaseModel):
@@ -95,11 +97,9 @@ def write_bundle(folder: Path, info: BundleInfo, weights: bytes, card: str) -> N
     write_json(folder / "model.json", sealed(info.model_dump(mode="json")))
 
 
-def sealed(content: dict[str, object]) -> dict[str, object]:
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
     """The fields of model.json with the SHA-256 of all of them, whatever their order and indentation."""
-    rest = {name: value for name, value in content.items() if name != OWN_DIGEST}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
-    return rest | {OWN_DIGEST: hashlib.sha256(text.encode()).hexdigest()}
+    return distrust.sealed(content, OWN_DIGEST)
 
 
 def read_info(folder: Path) -> BundleInfo:
@@ -113,24 +113,20 @@ def read_info(folder: Path) -> BundleInfo:
         raise BundleError(
             f"{folder}: no model there; give the folder that holds model.json (the demo's is runs/demo/model)"
         )
-    if not path.is_file():
-        raise BundleError(f"{folder}: not a model bundle (no model.json); give the folder that `train-lstm` wrote")
-    if path.stat().st_size > _LARGEST_MODEL_JSON:
-        raise BundleError(f"{path}: larger than any model.json ({_LARGEST_MODEL_JSON:,} bytes at most)")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise BundleError(f"{path}: damaged (a JSON {type(content).__name__}, not an object); get the model again")
+        content = strict_object(read_own(path, _LARGEST_MODEL_JSON))
         if content.get("format_version") != FORMAT_VERSION:
             raise BundleError(
-                f"{path}: bundle format {content.get('format_version')!r}, and this version reads {FORMAT_VERSION}; "
+                f"{path}: bundle format {str(content.get('format_version'))[:20]}, and this version reads {FORMAT_VERSION}; "
                 "get a model for this version, or the version of ichseq that wrote it"
             )
-        if content.pop(OWN_DIGEST, None) != sealed(content)[OWN_DIGEST]:
-            raise BundleError(f"{path}: changed since it was written (its SHA-256 does not fit); get the model again")
-        info = BundleInfo.model_validate(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path}: damaged (not JSON: {error}); get the model again") from error
+        info = BundleInfo.model_validate(unsealed(content, OWN_DIGEST))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder}: not a model bundle (no model.json); give the folder that `train-lstm` wrote"
+        ) from None
+    except DamagedError as error:
+        raise BundleError(f"{path}: damaged ({error}); get the model again") from error
     except ValidationError as error:
         fault = error.errors()[0]
         raise BundleError(
@@ -151,15 +147,16 @@ def read_bundle(folder: Path) -> Bundle:
     """
     info = read_info(folder)
     path = folder / WEIGHTS_FILE
-    if not path.is_file():
-        raise BundleError(f"{path}: missing; get the model again")
-    if sha256_of(path) != info.weights_sha256:
-        raise BundleError(f"{path}: damaged or changed (its SHA-256 is not the one in model.json); get the model again")
     try:
-        weights = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BundleError(f"{path}: not a safetensors file ({error}); get the model again") from error
-    for name, values in weights.items():
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            raise BundleError(f"{path}: {name} holds NaN or infinity; the model cannot be used")
+        with open_own(path, _LARGEST_WEIGHTS) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != info.weights_sha256:
+            raise DamagedError("damaged or changed: its SHA-256 is not the one in model.json")
+        weights = read_tensors(path, must_be_sealed=False)
+    except FileNotFoundError:
+        raise BundleError(f"{path}: missing; get the model again") from None
+    except DamagedError as error:
+        raise BundleError(f"{path}: {error}; get the model again") from error
+    if unknown := sorted(name for name in weights if name.split(".")[0] not in _PARTS):
+        raise BundleError(f"{path}: holds {unknown[0]!r}, which is no part of a model; get the model again")
     return Bundle(info, weights)

@@ -33,7 +33,7 @@ class TorchModel:
         """Builds the networks and fills them with the bundle's weights.
 
         Raises:
-            BundleError: a network that this version does not know, or a tensor is missing, too many, or of another shape.
+            BundleError: a network that this version does not know, or a tensor is missing, too many, or of another shape or type.
         """
         info, self.device = bundle.info, device
         self.info = info
@@ -42,9 +42,9 @@ class TorchModel:
         except ConfigError as error:
             raise BundleError(f"model.json: {error.message}; get a model for this version of ichseq") from error
         _fill(self.cnn, bundle.part("cnn"), "cnn")
+        self.pca = _pca(bundle)  # before a network is made as wide as model.json says
         self.lstm = SequenceNet(info.reduced_width, info.lstm)
         _fill(self.lstm, bundle.part("lstm"), "lstm")
-        self.pca = _pca(bundle)
         self.cnn.eval().to(device)
         self.lstm.eval().to(device)
 
@@ -103,14 +103,15 @@ def _pca(bundle: Bundle) -> Pca:
         "components": (info.reduced_width, info.embedding_width),
         "explained_variance": (info.reduced_width,),
     }
-    if {name: values.shape for name, values in arrays.items()} != shapes:
+    is_float = all(values.dtype == np.float32 for values in arrays.values())
+    if {name: values.shape for name, values in arrays.items()} != shapes or not is_float:
         raise BundleError("weights.safetensors: pca does not fit model.json; get the model again")
     return Pca(**arrays)
 
 
 def _fill(network: nn.Module, arrays: dict[str, np.ndarray], part: str) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: values.shape for name, values in arrays.items()}
+    wanted = {name: (tensor.numpy().dtype, tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
+    found = {name: (values.dtype, values.shape) for name, values in arrays.items()}
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if wrong:
         raise BundleError(

@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ich_seq.config import Config, TrainLstmConfig
 from ich_seq.errors import CheckpointError, DatasetError
-from ich_seq.files import replacing
 from ich_seq.sequence.dataset import Scan, ScanBatch, batch_scans, thinned
 from ich_seq.sequence.network import PROB_EPS, SequenceNet, reduced_width_of
-from ich_seq.training.checkpoint import fill_network, load_tensors
+from ich_seq.training.checkpoint import fill_network, load_tensors, save_network
 from ich_seq.training.compute import seed_for
 from ich_seq.training.loop import Fit, FitResult, Progress
 from ich_seq.training.objective import competition_loss, validation_metrics
@@ -123,8 +121,7 @@ def train_lstm(
         task.network.eval()
         with torch.inference_mode():
             network.blend.copy_(fit_blend(*task.validation_logits()))
-    with replacing(folder / WEIGHTS_FILE) as temporary:
-        save_file(network.state_dict(), temporary)
+    save_network(network, folder / WEIGHTS_FILE)
     return result
 
 

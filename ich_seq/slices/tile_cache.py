@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from ich_seq.config import PreprocessConfig
 from ich_seq.errors import CacheError, StaleCacheError
-from ich_seq.files import make_folder, remove_leftovers, write_text
+from ich_seq.files import make_folder, remove_leftovers
 from ich_seq.slices.tile_part import (
     FORMAT_FILE,
     KEY,
@@ -27,6 +27,7 @@ from ich_seq.slices.tile_part import (
     read_format,
     read_slices,
     read_tile,
+    write_format,
 )
 
 _OPEN_PARTS = 384  # RSNA's 340 parts stay open; a process may usually have 1,024 files
@@ -146,7 +147,7 @@ def claim_folder(folder: Path, form: TileFormat) -> TileCache:
     if (folder / FORMAT_FILE).exists() or part_paths(folder / PARTS):
         _check_format(folder, form)
     else:
-        write_text(folder / FORMAT_FILE, form.model_dump_json(indent=2) + "\n")
+        write_format(folder, form)
     good: list[Path] = []
     lists: list[pd.DataFrame] = []
     for path in part_paths(folder / PARTS):
@@ -154,7 +155,9 @@ def claim_folder(folder: Path, form: TileFormat) -> TileCache:
             lists.append(read_slices(path, form).assign(part=len(good)))
             good.append(path)
         except CacheError:
-            path.unlink()
+            if not os.access(path, os.R_OK):  # somebody else's, and perhaps whole
+                raise
+            path.unlink(missing_ok=True)
     return TileCache(folder, form, tuple(good), _numbered(lists))
 
 

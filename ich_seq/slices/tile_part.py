@@ -1,6 +1,7 @@
 """One part of the tile cache: the tiles of some series in one HDF5 file, complete or absent, and distrusted when read."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,10 +13,24 @@ from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ich_seq.config import PreprocessConfig, Window
+from ich_seq.distrust import MOST_JSON, DamagedError, open_own, read_own, sealed, strict_object, unsealed
 from ich_seq.errors import CacheError
-from ich_seq.files import in_memory
+from ich_seq.files import in_memory, output_errors, write_json
+from ich_seq.hdf5 import (
+    DIGEST,
+    UNUSABLE,
+    attribute,
+    check_members,
+    digest_of,
+    own_chunked,
+    read_array,
+    read_texts,
+    write_attribute,
+    write_texts,
+)
 
 FORMAT = 2
+"""2: parts and their description hold their own digests, and texts have a fixed length."""
 FORMAT_FILE = "tiles.json"
 PARTS = "parts"
 KEY = ["sop_instance_uid", "path", "slice_index"]
@@ -24,9 +39,13 @@ FULL = 255
 """The stored number of 1.0; half a step is 1/510 of a window's width: 0.16, 0.39 and 0.75 HU in the published three."""
 
 _NAME = re.compile(r"([0-9a-f]{64})\.h5")
-_TEXT = h5py.string_dtype("utf-8")
+_TEXTS = (KEY[0], KEY[1], "unreadable")
 _MOST_SLICES = 1_000_000
-_UNUSABLE = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError)
+_MOST_BYTES = 1 << 40
+_SPARE = 1024
+"""Bytes by which gzip and the checksum may make a tile longer."""
+_FILTERS = 2
+"""gzip, then the checksum."""
 
 
 class TileFormat(BaseModel):
@@ -67,14 +86,30 @@ def read_format(folder: Path) -> TileFormat:
     """
     path = folder / FORMAT_FILE
     try:
-        form = TileFormat.model_validate_json(path.read_bytes())
+        content = strict_object(read_own(path, MOST_JSON))
+        if content.get("format") != FORMAT:
+            raise CacheError(
+                f"{path}: format {str(content.get('format'))[:20]}, this version reads {FORMAT}; remove the folder and run "
+                "`ichseq cache-tiles` again",
+                path=path,
+            )
+        return TileFormat.model_validate(unsealed(content))
     except FileNotFoundError:
         raise CacheError(f"{folder}: no tile cache here; run `ichseq cache-tiles` first", path=folder) from None
-    except (OSError, ValidationError) as error:
-        raise CacheError(f"{path}: damaged; remove the folder and run `ichseq cache-tiles` again", path=path) from error
-    if form.format != FORMAT:
-        raise CacheError(f"{path}: format {form.format}, this version reads {FORMAT}", path=path)
-    return form
+    except (DamagedError, ValidationError) as error:
+        why = error if isinstance(error, DamagedError) else "its fields"
+        raise CacheError(
+            f"{path}: damaged ({why}); remove the folder and run `ichseq cache-tiles` again", path=path
+        ) from error
+
+
+def write_format(folder: Path, form: TileFormat) -> None:
+    """Says in `folder` what its tiles are.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_json(folder / FORMAT_FILE, sealed(form.model_dump(mode="json")))
 
 
 def part_identity(form: TileFormat, slices: pd.DataFrame) -> str:
@@ -84,7 +119,8 @@ def part_identity(form: TileFormat, slices: pd.DataFrame) -> str:
 
 def part_paths(folder: Path) -> list[Path]:
     """The parts in `folder` by name; links, and files whose name is not 64 hexadecimal digits, are none."""
-    return sorted(path for path in folder.glob("*.h5") if _NAME.fullmatch(path.name) and not path.is_symlink())
+    with output_errors(folder):
+        return sorted(path for path in folder.glob("*.h5") if _NAME.fullmatch(path.name) and not path.is_symlink())
 
 
 def write_part(
@@ -104,7 +140,7 @@ def write_part(
     identity = part_identity(form, slices)
     reasons = [""] * len(slices)
     with in_memory(folder / f"{identity}.h5") as buffer, h5py.File(buffer, "w", libver="latest") as file:
-        file.attrs["identity"] = identity
+        write_attribute(file, "identity", identity)
         # Real series at 256 px: none 197 kB and .03 to .13 ms a read, lzf 51 to 66 kB and .5 ms, gzip-1 45 to 59 kB and .4 to .6 ms.
         stored = file.create_dataset(
             "tiles",
@@ -120,9 +156,11 @@ def write_part(
                 reasons[row] = tile
             else:
                 stored[row] = tile
-        file.create_dataset("slice_index", data=slices["slice_index"].to_numpy(np.int64))
-        for name, texts in ((KEY[0], slices[KEY[0]]), (KEY[1], slices[KEY[1]]), ("unreadable", reasons)):
-            file.create_dataset(name, data=list(texts), dtype=_TEXT, shape=(len(slices),))
+        columns = _columns(slices.assign(unreadable=reasons))
+        write_attribute(file, DIGEST, digest_of(columns, {"identity": identity}))
+        file.create_dataset("slice_index", data=columns["slice_index"])
+        for name in _TEXTS:
+            write_texts(file, name, list(columns[name]))
     return [reason for reason in reasons if reason]
 
 
@@ -133,14 +171,17 @@ def read_slices(path: Path, form: TileFormat) -> pd.DataFrame:
         CacheError: damaged, of other slices or another format than its name says, or with data stored elsewhere.
     """
     try:
+        open_own(path, _MOST_BYTES).close()
         with h5py.File(path, "r", locking=False) as file:
             count = len(_tiles(file, path, form))
-            columns = {name: _own(file, name, (count,)) for name in (*KEY, "unreadable")}
-            slices = pd.DataFrame(
-                {name: columns[name].asstr()[:] for name in (KEY[0], KEY[1], "unreadable")}, dtype="str"
-            )
-            slices.insert(2, "slice_index", columns["slice_index"][:].astype(np.int32))
-    except _UNUSABLE as error:
+            check_members(file, ("tiles", "slice_index", *_TEXTS), ("identity", DIGEST))
+            slices = pd.DataFrame({name: read_texts(file, name, count) for name in _TEXTS}, dtype="str")
+            index = read_array(file, "slice_index", np.int64, (count,))
+            slices.insert(2, "slice_index", index.astype(np.int32))
+            if attribute(file, DIGEST) != digest_of(_columns(slices), {"identity": path.stem}):
+                raise DamagedError("changed since it was written (its SHA-256 does not fit)")
+            _check_stored(own_chunked(file, "tiles"), (slices["unreadable"] == "").to_numpy())
+    except UNUSABLE as error:
         raise _unusable(path, error) from error
     if part_identity(form, slices) != path.stem:
         raise _unusable(path, "its slices are not those of its name")
@@ -154,8 +195,9 @@ def open_tiles(path: Path, form: TileFormat) -> h5py.Dataset:
         CacheError: absent, damaged, of another format, or with data stored elsewhere.
     """
     try:
+        open_own(path, _MOST_BYTES).close()
         return _tiles(h5py.File(path, "r", locking=False, rdcc_nbytes=0), path, form)
-    except _UNUSABLE as error:
+    except UNUSABLE as error:
         raise _unusable(path, error) from error
 
 
@@ -167,31 +209,39 @@ def read_tile(tiles: h5py.Dataset, row: int, path: Path) -> UInt8[np.ndarray, "c
     """
     try:
         return tiles[row]
-    except _UNUSABLE as error:
+    except UNUSABLE as error:
         raise _unusable(path, error) from error
 
 
 def _tiles(file: h5py.File, path: Path, form: TileFormat) -> h5py.Dataset:
-    if file.attrs["identity"] != path.stem:
-        raise ValueError("its identity is not its name")
-    tiles = _own(file, "tiles")
+    if attribute(file, "identity") != path.stem:
+        raise DamagedError("its identity is not its name")
+    tiles = own_chunked(file, "tiles")
     if tiles.ndim != 4 or tiles.shape[1:] != form.shape or not 0 < len(tiles) <= _MOST_SLICES:
-        raise ValueError(f"tiles has shape {tiles.shape}, not slices x {form.shape}")
-    if tiles.dtype != np.uint8 or tiles.chunks != (1, *form.shape) or not tiles.fletcher32:
-        raise ValueError("tiles is not stored as one checked chunk of bytes a slice")
+        raise DamagedError(f"tiles has shape {tiles.shape}, not slices x {form.shape}")
+    filters = tiles.id.get_create_plist().get_nfilters()
+    if tiles.dtype != np.uint8 or tiles.chunks != (1, *form.shape) or not tiles.fletcher32 or filters != _FILTERS:
+        raise DamagedError("tiles is not stored as one checked chunk of bytes a slice")
     return tiles
 
 
-def _own(file: h5py.File, name: str, shape: tuple[int, ...] | None = None) -> h5py.Dataset:
-    """A data set stored in this very file, of this shape; links elsewhere, external storage and virtual sets are refused."""
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is a link, or absent")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-        raise ValueError(f"{name} is not stored in this file")
-    if shape is not None and dataset.shape != shape:
-        raise ValueError(f"{name} has shape {dataset.shape}, not {shape}")
-    return dataset
+def _check_stored(tiles: h5py.Dataset, is_there: np.ndarray) -> None:
+    """Each tile was written, since HDF5 reads others as zeros, and is no longer than it inflates to; once a part, 2 us a tile."""
+    stored = np.zeros(len(tiles), np.int64)
+
+    def see(chunk: h5py.h5d.StoreInfo) -> None:
+        stored[chunk.chunk_offset[0]] = chunk.size
+
+    tiles.id.chunk_iter(see)
+    if (stored[is_there] == 0).any():
+        raise DamagedError("a tile was never written")
+    if (longest := int(stored.max())) > (most := math.prod(tiles.chunks) + _SPARE):
+        raise DamagedError(f"a tile is stored in {longest:,} bytes, more than it has ({most:,}): it would inflate")
+
+
+def _columns(slices: pd.DataFrame) -> dict[str, np.ndarray | list[str]]:
+    texts = {name: [str(text) for text in slices[name]] for name in _TEXTS}
+    return {**texts, "slice_index": slices["slice_index"].to_numpy(np.int64)}
 
 
 def _unusable(path: Path, why: object) -> CacheError:

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ich_seq.config import Config, TrainCnnConfig
 from ich_seq.errors import DatasetError
-from ich_seq.files import replacing
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.slices.augment import Draws, augment, draw
 from ich_seq.slices.network import SliceNet
@@ -23,7 +21,7 @@ from ich_seq.slices.tile_cache import TileCache
 from ich_seq.slices.tiles import TileBatch, TileSource
 from ich_seq.slices.weights import load_pretrained
 from ich_seq.training import ranks
-from ich_seq.training.checkpoint import fill_network
+from ich_seq.training.checkpoint import fill_network, save_network
 from ich_seq.training.compute import resolve_precision, seed_for
 from ich_seq.training.loop import Fit, FitResult, Progress
 from ich_seq.training.objective import class_balance, competition_loss, validation_metrics
@@ -139,8 +137,7 @@ def train_cnn(
             source.keep_in_memory()
     result = fit.run(on_progress)
     if ranks.rank() == 0:
-        with replacing(folder / WEIGHTS_FILE) as temporary:
-            save_file({key: value.contiguous() for key, value in fit.network.state_dict().items()}, temporary)
+        save_network(fit.network, folder / WEIGHTS_FILE)
     ranks.wait()
     return result
 

@@ -1,10 +1,11 @@
-"""Pretrained weights for the trunk: torchvision's own, a local file, or none."""
+"""Pretrained weights for the trunk: torchvision's own once their published hash is checked, a safetensors file, or none."""
 
 import hashlib
-import pickle
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 from torchvision.models._api import WeightsEnum
 
+from ich_seq.distrust import DamagedError
 from ich_seq.errors import WeightsError
 from ich_seq.slices.network import DEMO_BACKBONE
+from ich_seq.tensors import read_tensors
 
 DOWNLOAD_TIMEOUT_S = 20.0
 
@@ -24,14 +27,14 @@ def load_pretrained(trunk: nn.Module, backbone: str, source: str) -> str:
     Args:
         trunk: as `build_backbone` makes it; its classifier is ignored.
         backbone: its name.
-        source: `imagenet`, `none`, or the path of a state dict saved by torch.
+        source: `imagenet`, `none`, or the path of a safetensors file, or of one that torchvision published for this backbone.
 
     Raises:
         WeightsError: they cannot be had here (the message says which file to fetch and where to put it), or do not fit.
     """
     if source == "none":
         return "random initial weights"
-    state, origin = _imagenet(backbone) if source == "imagenet" else _local(Path(source))
+    state, origin = _imagenet(backbone) if source == "imagenet" else _local(Path(source), backbone)
     _fill(trunk, state, origin)
     return f"weights from {origin}"
 
@@ -42,48 +45,69 @@ def _imagenet(backbone: str) -> tuple[dict[str, Tensor], str]:
     chosen: WeightsEnum = get_model_weights(backbone).DEFAULT  # type: ignore[attr-defined]
     file_name = chosen.url.rsplit("/", 1)[-1]
     place = Path(torch.hub.get_dir()) / "checkpoints" / file_name
-    if place.exists():
-        _check_published_hash(place)
+    if not place.exists():
+        _download(chosen.url, place)
+    return _published_state(place, [chosen]), f"torchvision {chosen} ({file_name})"
+
+
+def _download(url: str, place: Path) -> None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
     try:
-        state = chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(place), hash_prefix=_published_digits(url), progress=False)
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsError(
-            f"{file_name}: pretrained weights are not on this machine and cannot be downloaded ({error}); "
-            f'fetch {chosen.url} elsewhere and put it at {place}, or set cnn.weights to a file or to "none"',
+            f"{place.name}: pretrained weights are not on this machine and cannot be downloaded ({error}); "
+            f'fetch {url} elsewhere and put it at {place}, or set cnn.weights to a file or to "none"',
             path=place,
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-    return dict(state), f"torchvision {chosen} ({file_name})"
 
 
-def _check_published_hash(path: Path) -> None:
-    """Refuses a cached download whose SHA-256 does not begin with the digits that torchvision publishes in its name."""
-    published = re.search(r"-([0-9a-f]{8,})\.", path.name)
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if published is None or not found.startswith(published.group(1)):
-        raise WeightsError(
-            f"{path}: SHA-256 {found[:8]}... is not the published one; remove the file and fetch it again"
-        )
+def _published_digits(url: str) -> str:
+    """The first digits of the SHA-256 that torchvision publishes in the name of each of its files."""
+    digits = re.search(r"-([0-9a-f]{8,})\.", url)
+    if digits is None:
+        raise WeightsError(f"{url}: torchvision publishes no SHA-256 with it; set cnn.weights to a safetensors file")
+    return digits.group(1)
 
 
-def _local(path: Path) -> tuple[dict[str, Tensor], str]:
+def _published_state(path: Path, published: Sequence[WeightsEnum]) -> dict[str, Tensor]:
+    """What torchvision published, read only once its SHA-256 is seen to be a published one."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if not any(found.startswith(_published_digits(each.url)) for each in published):
+                raise WeightsError(
+                    f"{path}: SHA-256 {found[:8]}... is not the published one; remove the file and fetch it again, or give "
+                    "weights of your own as safetensors: safetensors.torch.save_file(network.state_dict(), 'own.safetensors')",
+                    path=path,
+                )
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file (cnn.weights)", path=path) from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: not a state dict of plain tensors ({type(error).__name__}); save it with "
-            "torch.save(network.state_dict(), path)",
-            path=path,
-        ) from error
+    except (UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: not readable ({type(error).__name__}); fetch it again", path=path) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict of tensors", path=path)
-    return state, path.name
+    return dict(state)
+
+
+def _local(path: Path, backbone: str) -> tuple[dict[str, Tensor], str]:
+    """Weights of one's own are safetensors; a file of torch's is one that torchvision published for this network."""
+    if path.suffix != ".safetensors":
+        published = [] if backbone == DEMO_BACKBONE else list(get_model_weights(backbone))
+        return _published_state(path, published), path.name
+    try:
+        arrays = read_tensors(path, must_be_sealed=False)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file (cnn.weights)", path=path) from None
+    except DamagedError as error:
+        raise WeightsError(f"{path}: {error}; save it again with safetensors.torch.save_file", path=path) from error
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}, path.name
 
 
 def _fill(trunk: nn.Module, state: dict[str, Tensor], origin: str) -> None:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -94,6 +94,18 @@ class _State:
 _SAVED = tuple(each.name for each in fields(_State) if each.name != "saved_at")
 
 
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """A checkpoint whose content is not that of this fit is said to be so."""
+    try:
+        yield
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        first = " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"{path}: does not fit this run ({first}); remove {path.parent} to start this step again", path=path
+        ) from error
+
+
 class Fit:
     """A fit in a folder: `last.pt`, `best.pt` and `metrics.jsonl`; run again, it continues where it was interrupted."""
 
@@ -135,7 +147,8 @@ class Fit:
             raise CheckpointError(
                 f"{self.folder / 'best.pt'}: is missing; remove {self.folder} to start this step again"
             )
-        self.network.load_state_dict(best["network"])
+        with _fitting(self.folder / "best.pt"):
+            self.network.load_state_dict(best["network"])
         state = self.state
         return FitResult(state.best_epoch, state.best_loss, state.stopped_early, self.log.records())
 
@@ -145,14 +158,16 @@ class Fit:
                 remove_leftovers(self.folder)
             saved = load_checkpoint(self.folder / "last.pt", self.settings.fingerprint)
             if ranks.rank() == 0:
-                self.log.keep_epochs_before(saved["epoch"] if saved else 0)
+                with _fitting(self.folder / "last.pt"):
+                    self.log.keep_epochs_before(int(saved["epoch"]) if saved else 0)
         if saved is None:
             return
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.average.load(saved["average"])
-        for name in _SAVED:
-            setattr(self.state, name, saved[name])
+        with _fitting(self.folder / "last.pt"):
+            self.network.load_state_dict(saved["network"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.average.load(saved["average"])
+            for name in _SAVED:
+                setattr(self.state, name, saved[name])
 
     def _save(self, name: str, *, with_optimizer: bool) -> None:
         self.state.saved_at = time.monotonic()

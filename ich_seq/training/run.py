@@ -1,6 +1,5 @@
 """A run: the folder in which one experiment keeps its config, weights, embeddings, metrics and model."""
 
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -13,11 +12,13 @@ from pydantic import ValidationError
 
 from ich_seq import __version__
 from ich_seq.config import Config
+from ich_seq.distrust import MOST_JSON, SEAL, DamagedError, read_own, sealed, strict_object, unsealed
 from ich_seq.errors import UsageError
 from ich_seq.files import make_folder, write_json
 from ich_seq.training import ranks
 
 _VERSIONED = ("torch", "torchvision", "numpy", "pydicom", "scikit-learn", "h5py", "safetensors")
+_RECORD = {"ichseq", "seed", "machine", "steps"}
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,20 @@ class Run:
         Raises:
             UsageError: it is damaged.
         """
-        if not self.record_path.exists():
-            return {}
         try:
-            return json.loads(self.record_path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            record = _read_json(self.record_path)
+            if unknown := record.keys() - _RECORD:
+                raise DamagedError(f"it has an unknown field, {sorted(unknown)[0]!r}")
+            steps = record.get("steps", {})
+            if not isinstance(steps, dict) or not all(isinstance(facts, dict) for facts in steps.values()):
+                raise DamagedError("its steps are none")
+        except FileNotFoundError:
+            return {}
+        except DamagedError as error:
             raise UsageError(
                 f"{self.record_path}: damaged ({error}); remove it: the steps that were done are noted anew when they are run again"
             ) from error
+        return record
 
     def note(self, step: str, facts: dict[str, Any]) -> None:
         """Adds what one step did (device, seconds, digests) to `run.json`, with versions and time.
@@ -90,7 +97,7 @@ class Run:
         record = self.record()
         record |= {"ichseq": __version__, "seed": self.config.seed, "machine": machine()}
         record.setdefault("steps", {})[step] = {"finished": datetime.now(UTC).isoformat(timespec="seconds")} | facts
-        write_json(self.record_path, record)
+        write_json(self.record_path, sealed(record))
 
 
 def start_run(folder: Path, config: Config) -> Run:
@@ -109,7 +116,7 @@ def start_run(folder: Path, config: Config) -> Run:
                 f"{folder}: holds a run with another config (see {path}); choose another --run, or remove the folder"
             )
     else:
-        write_json(path, config.model_dump(mode="json"))
+        write_json(path, sealed(config.model_dump(mode="json")))
     return Run(folder, config)
 
 
@@ -121,18 +128,28 @@ def open_run(folder: Path) -> Run:
     """
     path = folder / "config.json"
     try:
-        return Run(folder, Config.model_validate_json(path.read_text(encoding="utf-8")))
+        return Run(folder, Config.model_validate(_read_json(path)))
     except FileNotFoundError:
         raise UsageError(
             f"{folder}: no run here (no config.json); start one with `ichseq train-cnn --run {folder}`"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not readable ({error}); start again in another --run") from error
+    except DamagedError as error:
+        raise UsageError(f"{path}: not usable ({error}); start again in another --run") from error
     except ValidationError as error:
         fault = error.errors()[0]
         raise UsageError(
-            f"{path}: not a config of this version: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"{path}: not a config of this version: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; "
+            "start again in another --run"
         ) from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """An object that was written here; who changes it on purpose takes its seal away."""
+    content = strict_object(read_own(path, MOST_JSON))
+    try:
+        return unsealed(content, must=False)
+    except DamagedError as error:
+        raise DamagedError(f"{error}; if it was changed on purpose, remove its line {SEAL!r}") from error
 
 
 def machine() -> dict[str, Any]:

@@ -6,14 +6,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-import torch
 from kills import command, digests, run
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file
 
 import ich_seq
+from ich_seq.files import write_bytes
 from ich_seq.labels import LABEL_NAMES
+from ich_seq.tensors import save_tensors
 
 
 def fails(*words: str) -> tuple[int, str]:
@@ -87,8 +89,8 @@ def test_no_patient_is_on_two_sides(small_run) -> None:
 def test_a_cache_made_by_other_weights_is_refused(small_run, tmp_path: Path) -> None:
     folder = copied(small_run, tmp_path / "run")
     weights = load_file(folder / "stage_one" / "cnn.safetensors")
-    weights["head.bias"] = weights["head.bias"] + torch.ones(6)
-    save_file(weights, folder / "stage_one" / "cnn.safetensors")
+    weights["head.bias"] = weights["head.bias"] + np.ones(6, np.float32)
+    write_bytes(folder / "stage_one" / "cnn.safetensors", save_tensors(weights))
     code, text = fails("extract-features", "--run", str(folder))
     assert code == 6
     assert "begun by other weights or preprocessing" in text.splitlines()[-1]
@@ -202,6 +204,7 @@ def test_evaluate_leaves_out_a_training_slice_that_cannot_be_read(small_run, tmp
     folder = copied(small_run, tmp_path / "run")
     record = json.loads((folder / "run.json").read_text())
     record["steps"]["index"]["root"] = str(root)
+    del record["sha256"]  # changed on purpose
     (folder / "run.json").write_text(json.dumps(record))
     table = pd.read_parquet(folder / "table.parquet")
     before = json.loads((folder / "evaluation" / "evaluation.json").read_text())

@@ -10,15 +10,19 @@ REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest">
 <testcase name="test_at_random[train-cnn --tiles-SIGKILL-0.250]" time="30"/>
 <testcase name="test_in_the_last_epoch[train-cnn --tiles-SIGTERM]" time="40"/>
 <testcase name="test_another_campaign[7]" time="5"/>
+<testcase name="test_killed_writer[1000]" time="9"><properties><property name="kills" value="1000"/>
+<property name="lost" value="0"/></properties></testcase>
 </testsuite></testsuites>"""
 
 
 def test_moments_are_counted_by_command_place_and_signal(tmp_path: Path) -> None:
     (tmp_path / "report.xml").write_text(REPORT)
     text = page(read_cases(tmp_path / "report.xml"), "here")
-    assert "here: 4 of 5 cases passed in 2 min." in text
+    assert "here: 5 of 6 cases passed in 2 min." in text
     assert "| train-cnn --tiles | anywhere | 1 of 2 | - | 1 of 1 | 20 |" in text
     assert "| train-cnn --tiles | last epoch | - | 1 of 1 | - | 40 |" in text
     assert "| test_another_campaign[7] | passed | 5 |" in text
     assert "| test_at_random[train-cnn --tiles-SIGINT-0.500] | failure | 20 |" in text
     assert "0.125" not in text
+    assert "| test_killed_writer | passed |\n| --- | ---: |\n| kills | 1000 |\n| lost | 0 |\n" in text
+    assert text.count("test_killed_writer") == 1, "it has its own table"

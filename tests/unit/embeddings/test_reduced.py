@@ -30,8 +30,10 @@ def features(number: int) -> SeriesFeatures:
     )
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> EmbeddingCache:
+@pytest.fixture(params=[1, 6, 14, 1000])
+def cache(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddingCache:
+    """Written in blocks of so many slices at most."""
+    monkeypatch.setattr(reduced, "_BLOCK_ROWS", request.param)
     identities = [f"{number:064x}" for number in range(len(LENGTHS))]
     (tmp_path / "parts").mkdir()
     for number, identity in enumerate(identities):
@@ -41,11 +43,7 @@ def cache(tmp_path: Path) -> EmbeddingCache:
     return made
 
 
-@pytest.mark.parametrize("block_rows", [1, 6, 14, 1000])
-def test_each_series_comes_back_whole_in_the_order_of_the_index(
-    cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch, block_rows: int
-) -> None:
-    monkeypatch.setattr(reduced, "_BLOCK_ROWS", block_rows)
+def test_each_series_comes_back_whole_in_the_order_of_the_index(cache: EmbeddingCache) -> None:
     found = list(read_reduced(cache))
     assert [len(series.sop_instance_uids) for series in found] == list(LENGTHS)
     for number, series in enumerate(found):

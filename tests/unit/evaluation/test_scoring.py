@@ -49,7 +49,7 @@ def test_what_is_in_the_store_is_not_scored_again_and_is_the_same(scene, tmp_pat
     ((_, again),) = score_table(model, rows, Path("/nowhere"), ScoreStore(tmp_path / "scored.jsonl", digest))
     np.testing.assert_array_equal(first.stage_two, again.stage_two)
     np.testing.assert_array_equal(first.stage_one, again.stage_one)
-    with pytest.raises(OutputError, match="holds scores of another model; remove it"):
+    with pytest.raises(OutputError, match="holds scores of another model or of another version; remove it"):
         ScoreStore(tmp_path / "scored.jsonl", "0" * 64)
 
 

@@ -1,5 +1,6 @@
 """The tile cache: what direct reading gives within half a step, whole parts only, and what it refuses."""
 
+import os
 import signal
 import subprocess
 import time
@@ -112,7 +113,9 @@ def test_a_part_that_is_gone_is_made_again_and_leftovers_are_removed(images: Pat
     fill(images)
     before, path = digests(images.parent / "tiles", "**/*.*"), parts(images)[2]
     path.unlink()
-    path.with_name(f".writing-1-{path.name}").write_bytes(b"half a part")
+    left = path.with_name(f".writing-00000000-1-{path.name}")
+    left.write_bytes(b"half a part, of another machine")
+    os.utime(left, (0, 0))
     report = fill(images)
     assert (report.already_there, report.written) == (SERIES * SLICES - SLICES, SLICES)
     assert digests(images.parent / "tiles", "**/*.*") == before
@@ -255,7 +258,7 @@ def test_a_link_among_the_parts_is_not_followed(images: Path, tmp_path: Path) ->
 def test_a_damaged_description_is_refused(images: Path, content: str) -> None:
     fill(images)
     write_text(images.parent / "tiles" / FORMAT_FILE, content)
-    with pytest.raises(CacheError, match="tiles.json: damaged"):
+    with pytest.raises(CacheError, match="tiles.json: (damaged|format None)"):
         open_tile_cache(images.parent / "tiles", CONFIG)
 
 

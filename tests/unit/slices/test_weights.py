@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ich_seq.errors import WeightsError
 from ich_seq.slices.network import build_backbone
@@ -24,21 +25,26 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
+def contiguous(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A state dict as safetensors takes it: the trunk's own is channels-last."""
+    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+
+
 def test_a_local_state_dict_fills_the_trunk_whatever_its_classifier(tmp_path: Path) -> None:
     torch.manual_seed(1)
     given = build_backbone("resnet18")
-    torch.save(given.state_dict(), tmp_path / "mine.pth")
+    save_file(contiguous(given), tmp_path / "mine.safetensors")
     torch.manual_seed(2)
     trunk = build_backbone("resnet18")
     trunk.fc = torch.nn.Identity()  # type: ignore[assignment]
-    assert load_pretrained(trunk, "resnet18", str(tmp_path / "mine.pth")) == "weights from mine.pth"
+    assert load_pretrained(trunk, "resnet18", str(tmp_path / "mine.safetensors")) == "weights from mine.safetensors"
     assert torch.equal(trunk.conv1.weight, given.conv1.weight)
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
-    torch.save(build_backbone("resnet18").state_dict(), tmp_path / "mine.pth")
-    with pytest.raises(WeightsError, match=r"mine\.pth: does not fit this network: lacks"):
-        load_pretrained(build_backbone("resnet50"), "resnet50", str(tmp_path / "mine.pth"))
+    save_file(contiguous(build_backbone("resnet18")), tmp_path / "mine.safetensors")
+    with pytest.raises(WeightsError, match=r"mine\.safetensors: does not fit this network: lacks"):
+        load_pretrained(build_backbone("resnet50"), "resnet50", str(tmp_path / "mine.safetensors"))
 
 
 def test_a_pickle_that_is_no_state_dict_is_refused_and_not_run(tmp_path: Path) -> None:
@@ -51,9 +57,25 @@ def test_a_pickle_that_is_no_state_dict_is_refused_and_not_run(tmp_path: Path) -
             return Path.touch, (marker,)  # type: ignore[return-value]
 
     (tmp_path / "mine.pth").write_bytes(pickle.dumps(Hostile(), protocol=2))
-    with pytest.raises(WeightsError, match="not a state dict of plain tensors"):
+    with pytest.raises(WeightsError, match="is not the published one; .*weights of your own as safetensors"):
         load_pretrained(build_backbone("resnet18"), "resnet18", str(tmp_path / "mine.pth"))
     assert not marker.exists()
+
+
+def test_a_state_dict_of_torchs_is_read_only_if_torchvision_published_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.models import ResNet18_Weights
+
+    given, path = build_backbone("resnet18"), tmp_path / "mine.pth"
+    torch.save(given.state_dict(), path)
+    with pytest.raises(WeightsError, match=r"mine\.pth: SHA-256 .* is not the published one"):
+        load_pretrained(build_backbone("resnet18"), "resnet18", str(path))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    monkeypatch.setitem(vars(ResNet18_Weights.DEFAULT.value), "url", f"https://example.invalid/resnet18-{digest}.pth")
+    trunk = build_backbone("resnet18")
+    load_pretrained(trunk, "resnet18", str(path))
+    assert torch.equal(trunk.conv1.weight, given.conv1.weight)
 
 
 def test_a_missing_local_file_is_named(tmp_path: Path) -> None:
