@@ -9,8 +9,9 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ich_seq.files import output_errors
 
@@ -27,7 +28,7 @@ class DamagedError(ValueError):
     """Why a file of our own cannot be used, without its name."""
 
 
-def open_own(path: Path, most_bytes: int) -> BinaryIO:
+def open_own(path: Path, most_bytes: int) -> BufferedReader:
     """A plain file, open for reading: no link, no device, not larger than any of its kind.
 
     Raises:

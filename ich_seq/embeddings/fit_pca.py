@@ -74,7 +74,8 @@ def load_pca(cache: EmbeddingCache) -> Pca:
 
 
 def _check_shapes(arrays: dict[str, np.ndarray], width: int) -> None:
-    reduced = len(arrays["explained_variance"]) if np.ndim(arrays.get("explained_variance")) == 1 else 0
+    variance = arrays.get("explained_variance")
+    reduced = len(variance) if variance is not None and variance.ndim == 1 else 0
     shapes = {"mean": (width,), "components": (reduced, width), "explained_variance": (reduced,)}
     if {name: values.shape for name, values in arrays.items()} != shapes or not reduced:
         raise DamagedError(f"its arrays are not those of a PCA of {width}-d embeddings")

@@ -125,4 +125,4 @@ def _bytes_of(column: pa.Array) -> int:
     if not pa.types.is_dictionary(column.type):
         return column.nbytes
     lengths = pc.take(pc.binary_length(column.dictionary), column.indices)  # type: ignore[attr-defined]
-    return int(pc.sum(lengths).as_py() or 0) + 8 * len(column)
+    return int(np.nansum(lengths.to_numpy(zero_copy_only=False))) + 8 * len(column)

@@ -235,7 +235,7 @@ def _check_stored(tiles: h5py.Dataset, is_there: np.ndarray) -> None:
     tiles.id.chunk_iter(see)
     if (stored[is_there] == 0).any():
         raise DamagedError("a tile was never written")
-    if (longest := int(stored.max())) > (most := math.prod(tiles.chunks) + _SPARE):
+    if (longest := int(stored.max())) > (most := math.prod(tiles.shape[1:]) + _SPARE):
         raise DamagedError(f"a tile is stored in {longest:,} bytes, more than it has ({most:,}): it would inflate")
 
 
