@@ -169,21 +169,24 @@ def test_digest_is_the_same_before_and_after_reading(tmp_path):
 def test_a_slice_at_another_zoom_is_brought_onto_the_grid_of_its_series(tmp_path, outlier, tilt_deg):
     """One slice was reconstructed at 0.4 instead of 0.5 mm about the same centre: its ramp is as steep in mm."""
 
-    def zoomed(dataset, index):
-        if index != outlier:
-            return
-        x, y, z = dataset.ImagePositionPatient
-        along = np.array(dataset.ImageOrientationPatient[3:])
-        corner = np.array([x, y, z]) + 31.5 * 0.1 * along + np.array([39.5 * 0.1, 0, 0])
-        dataset.ImagePositionPatient = [round(float(value), 9) for value in corner]
-        dataset.PixelSpacing = [0.4, 0.4]
-        rows, columns = np.mgrid[:64, :80]
+    rows, columns = np.mgrid[:64, :80]
+
+    def ramp(dataset, index, zoom=1.0):
         # by hand: row r of the zoomed slice lies at row 31.5 + 0.8 (r - 31.5) of the others
-        ramp = -24 + 7 * index + 3 * (31.5 + 0.8 * (rows - 31.5)) + 39.5 + 0.8 * (columns - 39.5)
-        set_pixels(dataset, np.round(ramp))
+        set_pixels(
+            dataset, np.round(-24 + 7 * index + 3 * (31.5 + zoom * (rows - 31.5)) + 39.5 + zoom * (columns - 39.5))
+        )
+
+    def zoomed(dataset, index):
+        ramp(dataset, index, 0.8 if index == outlier else 1.0)
+        if index == outlier:
+            along = np.array([*dataset.ImageOrientationPatient[3:]], float)
+            corner = np.array([*dataset.ImagePositionPatient], float) + 31.5 * 0.1 * along + [39.5 * 0.1, 0, 0]
+            dataset.ImagePositionPatient = [round(float(value), 9) for value in corner]
+            dataset.PixelSpacing = [0.4, 0.4]
 
     make_series(tmp_path / "zoomed", 24, zoomed, tilt_deg=tilt_deg)
-    make_series(tmp_path / "plain", 24, tilt_deg=tilt_deg)
+    make_series(tmp_path / "plain", 24, ramp, tilt_deg=tilt_deg)
     volume, plain = volume_of(tmp_path / "zoomed"), volume_of(tmp_path / "plain")
     assert {"W-SPACING-OUTLIER", "W-POSITION-OUTLIER"} & {item.code.value for item in volume.findings} == {
         "W-SPACING-OUTLIER"

@@ -19,7 +19,8 @@ def test_square_pixels_are_left_alone(spacing_mm):
 
 def test_the_coarser_axis_takes_the_finer_spacing():
     """Rows 1 mm apart, columns 0.5 mm: the new rows lie a quarter of an old one below and above each old centre."""
-    hu = ramp_hu(0, 64, 80)
+    rows, columns = np.mgrid[:64, :80]
+    hu = (-24 + 3 * rows + columns).astype(np.float32)
     found = square_pixels(hu, (1.0, 0.5))
     assert found.shape == (128, 80)
     assert found.dtype == np.float32
