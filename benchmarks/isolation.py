@@ -177,11 +177,12 @@ def page(speeds: Sequence[dict[str, Any]], refused: Sequence[dict[str, Any]], lo
     )
     held, slowest = sum(row["held"] for row in refused), max(row["used"] for row in refused)
     largest = max(row["mb"] + row["decoder_mb"] for row in refused)
+    words = " --skip-large" if part else ""
     start = statistics.median(row["start_s"] for row in speeds)
     return f"""# Isolation: what it costs, and what it holds
 
-`python -m benchmarks.isolation{" --skip-large" if part else ""}` on {facts["cores"]} cores ({facts["system"]}), Python {facts["python"]}, {versions}. The load average
-was {load:.1f} at the start: above 0, others shared the cores.
+`python -m benchmarks.isolation{words}` on {facts["cores"]} cores ({facts["system"]}), Python {facts["python"]}, {versions}.
+The load average was {load:.1f} at the start: above 0, others shared the cores.
 
 ## Decoding in a child process
 
