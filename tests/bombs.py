@@ -332,9 +332,7 @@ def _zip_bombs() -> list[Bomb]:
         zipped("zip_bzip2", "E-ZIP-LIMIT", one_member(2 * MIB, method=zipfile.ZIP_BZIP2)),
         zipped("zip_lzma", "E-ZIP-LIMIT", one_member(2 * MIB, method=zipfile.ZIP_LZMA)),
         zipped("zip_500MiB_not_dicom", "E-NO-DICOM", one_member(500 * MIB, dense(MIB)[0]), slow=True),
-        zipped(
-            "zip_500MiB_in_a_header", "D-NO-PIXELS", one_member(500 * MIB, dense(MIB)[0], head=long_value), slow=True
-        ),
+        zipped("zip_500MiB_in_a_header", "E-NO-CT", one_member(500 * MIB, dense(MIB)[0], head=long_value), slow=True),
         lying("zip_that_states_1_byte", "E-ZIP-DAMAGED", 30 * MIB, 1),
         lying("zip_that_states_500_bytes_of_9MiB", "E-ZIP-DAMAGED", 9 * MIB, 500, members=3),
         lying("zip_of_10GiB", "E-ZIP-LIMIT", 1000, 500 * MIB, members=21, stored=500 * MIB),
