@@ -9,7 +9,7 @@ from jaxtyping import Int32
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import FileFaultError, file_boundary
-from ich_seq.dicom.header import PixelLayout
+from ich_seq.dicom.layout import PixelLayout
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES, TransferSyntax
 
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
