@@ -20,6 +20,7 @@ from ich_seq.dicom.header import SliceHeader
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.pixels import decode_slice
+from ich_seq.dicom.rescale import with_assumed_rescale
 from ich_seq.dicom.spacing import analyse_spacing
 
 K = TypeVar("K", bound=Hashable)
@@ -44,7 +45,7 @@ def arrange(headers: Sequence[SliceHeader], found: list[Finding], options: ReadO
     """
     _refuse_mixtures(headers)
     slices = _same_matrix(list(headers), found)
-    slices = _with_rescale(slices, found)
+    slices = _with_rescale(slices, found, options)
     slices = _with_geometry(slices, found)
     slices = _one_of_each_uid(slices, found)
     slices = _largest_stack(slices, found)
@@ -80,9 +81,9 @@ def _same_matrix(headers: list[SliceHeader], found: list[Finding]) -> list[Slice
     return _keep(headers, lambda header: (header.rows, header.columns) == matrix, Code.D_MATRIX_OUTLIER, found)
 
 
-def _with_rescale(headers: list[SliceHeader], found: list[Finding]) -> list[SliceHeader]:
+def _with_rescale(headers: list[SliceHeader], found: list[Finding], options: ReadOptions) -> list[SliceHeader]:
     if all(rescale_of(header) is None for header in headers):
-        raise SeriesFaultError(Code.E_NO_RESCALE)
+        return with_assumed_rescale(headers, found, options)
     return _keep(headers, lambda header: rescale_of(header) is not None, Code.D_NO_RESCALE, found)
 
 

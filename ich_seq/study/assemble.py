@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64
 
 from ich_seq import __version__
 from ich_seq.calibration import Curve, Uncalibrated
@@ -79,7 +79,7 @@ def assemble(
     Raises:
         ModelError: a probability is not a finite number in [0, 1].
     """
-    _refuse_non_numbers(probabilities)
+    refuse_non_probabilities(probabilities.stage_one, probabilities.stage_two)
     in_series = [found for found in volume.findings if found.severity is Severity.DROPPED]
     status = _status(volume, in_series)
     slices = _slice_scores(volume, probabilities, _calibrated_slices(use.info, probabilities.stage_two))
@@ -110,8 +110,9 @@ def shortest_float(value: np.float32) -> float:
     return float(str(value))
 
 
-def _refuse_non_numbers(probabilities: ScanProbabilities) -> None:
-    for stage in (probabilities.stage_one, probabilities.stage_two):
+def refuse_non_probabilities(*stages: Float[np.ndarray, "s l"]) -> None:
+    """Nothing where every number is a probability; raises ModelError, which names the slice, where one is not in [0, 1]."""
+    for stage in stages:
         # NaN fails both comparisons.
         wrong = np.flatnonzero(~((stage >= 0) & (stage <= 1)).all(axis=1))
         if wrong.size:
@@ -121,7 +122,9 @@ def _refuse_non_numbers(probabilities: ScanProbabilities) -> None:
 def _status(volume: Scan, dropped: Sequence[Finding]) -> Status:
     holes = any(found.code not in _NEVER_SLICES for found in dropped)
     refused = isinstance(volume.refusal, IncompleteSeriesError)
-    warnings = any(found.severity is Severity.WARNING for found in volume.findings)
+    codes = {found.code for found in volume.findings}
+    warnings = any(code.severity is Severity.WARNING for code in codes)
+    holes = holes or Code.W_RESCALE_OUTLIER in codes
     return status_of(slices_missing=bool(volume.stack.gaps) or refused or holes, warnings=warnings)
 
 

@@ -211,8 +211,9 @@ class _Scoring:
     def _both_stages(
         self, model: StudyModel, volume: Scan, seconds: dict[str, float]
     ) -> tuple[ScanProbabilities, Scan]:
-        prob, reduced = [], []
-        for chunk in self._chunks(volume, seconds):
+        prob, reduced, places = [], [], []
+        for chunk, indices in self._chunks(volume, seconds):
+            places += indices
             with _timed(seconds, "stage_one"):
                 chunk_prob, chunk_reduced = model.read_slices(chunk)
             prob.append(chunk_prob)
@@ -220,23 +221,26 @@ class _Scoring:
         settled = volume.settled()
         self._refuse(settled.refusal)
         self._refuse_warnings(settled)
-        stage_one = np.concatenate(prob)
+        kept = np.isin(places, list(volume.left_out), invert=True)
+        stage_one = np.concatenate(prob)[kept]
         with _timed(seconds, "stage_two"):
-            stage_two = model.refine(np.concatenate(reduced), stage_one)
+            stage_two = model.refine(np.concatenate(reduced)[kept], stage_one)
         return ScanProbabilities(stage_one, stage_two), settled
 
-    def _chunks(self, volume: Scan, seconds: dict[str, float]) -> Iterator[list[Slice]]:
-        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`."""
+    def _chunks(self, volume: Scan, seconds: dict[str, float]) -> Iterator[tuple[list[Slice], list[int]]]:
+        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with their indices."""
         slices = volume.read()
         while True:
             chunk: list[Slice] = []
+            indices: list[int] = []
             with _timed(seconds, "read_pixels"):
                 for index, hu in itertools.islice(slices, CHUNK_SLICES):
                     chunk.append(hu)
+                    indices.append(index)
                     self._on_slices(index + 1, len(volume))
             if not chunk:
                 return
-            yield chunk
+            yield chunk, indices
 
 
 @contextlib.contextmanager
