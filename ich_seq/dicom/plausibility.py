@@ -3,10 +3,11 @@
 The header says how stored values become HU, and a header may lie. The shares below were measured on the real series at hand, on the
 synthetic heads (64 to 512 pixels) and on both with faults put in; `python -m benchmarks.hu_plausibility` measures them again. A lost
 or doubled intercept, inverted or byte-swapped values, a wrong sign, values wrapped around 12 bits and a doubled or halved slope all
-leave the limits of a series. Not seen are: shifts below about 70 HU; a doubled slope, a halved one or a shift of 100 HU in a single
-slice near the vertex, where there is little but air; values that were windowed or clipped but kept air and bone (clipped air is
-W-NO-AIR in NIfTI); another body part that has a head's shares, such as a neck. A head phantom of plastic is let pass: it has hardly
-any soft tissue (.09 of the body, a head has .37 to .67), and limits that refused it would refuse heads that were scanned in part.
+leave the limits of a series. Not seen are: shifts of some 50 HU and less; a wrong slope or a shift of 100 HU in a single slice near
+the vertex, where there is little but air; values that were clipped but kept air and bone (clipped air is W-NO-AIR in NIfTI); another
+body part that has a head's shares, such as a neck. A head phantom of plastic is let pass, with a score: it has hardly any soft tissue
+(.09 of the body, a head has .37 to .67), but limits that refused it would refuse heads that were scanned in part. One of water is
+refused.
 """
 
 from collections.abc import Hashable, Sequence
@@ -28,8 +29,10 @@ _IMAGE, _BODY = (0, 1), (2, 3, 4, 5)
 _Limits = tuple[tuple[float, float], ...]
 _USUAL: _Limits = ((0, 0.02), (0.15, 0.95), (0.03, 0.55), (0.06, 0.90), (0, 0.25), (0.04, 0.40))
 _POSSIBLE: _Limits = ((0, 0.10), (0.05, 0.985), (0.01, 0.65), (0.04, 0.97), (0, 0.35), (0.02, 0.50))
-# Of single slices the vertex has no bone, or hardly anything but skin.
+# Of single slices the vertex has no bone, or hardly anything but skin; those with a fifth of body or more are none.
 _POSSIBLE_ALONE: _Limits = ((0, 0.10), (0.05, 1), (0.01, 1), (0, 1), (0, 0.35), (0, 0.60))
+_MIDDLE = 0.20
+_POSSIBLE_MIDDLE: _Limits = ((0, 0.10), (0.05, 1), (0.01, 0.70), (0.03, 1), (0, 0.35), (0, 0.60))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def judge(slices: Sequence[HuCounts]) -> Finding | None:
     if not slices:
         return None
     few = len(slices) < LIMITS.few_slices
-    if outside := _outside(slices, _POSSIBLE_ALONE if few else _POSSIBLE):
+    if outside := _outside(slices, _possible_alone(slices) if few else _POSSIBLE):
         return finding(Code.E_HU_IMPLAUSIBLE, outside)
     if not few and (outside := _outside(slices, _USUAL)):
         return finding(Code.W_HU_IMPLAUSIBLE, outside)
@@ -126,6 +129,12 @@ def _composition(counts: HuCounts, image: bool) -> Float64[np.ndarray, "6"]:
     if not image:
         values[1] = 0.0
     return values / max(1.0, values.sum())
+
+
+def _possible_alone(slices: Sequence[HuCounts]) -> _Limits:
+    """The limits of few slices, by whether they hold more than a vertex."""
+    total = np.array([counts.pixels for counts in slices], np.float64).sum(axis=0)
+    return _POSSIBLE_MIDDLE if total[list(_BODY)].sum() >= _MIDDLE * total.sum() else _POSSIBLE_ALONE
 
 
 def _counts(slices: Sequence[SliceValues], run: Sequence[int]) -> list[HuCounts]:

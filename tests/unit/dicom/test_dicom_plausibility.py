@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from ich_seq.dicom import AS_IT_IS, Code, ReadOptions, read_study_files
 from ich_seq.dicom.plausibility import HuCounts, SliceValues, count_hu, is_usual, judge, rescale_outliers
 from ich_seq.errors import IncompleteSeriesError, SeriesRefusedError
+from ich_seq.phantom.cohort import write_cohort
+from ich_seq.phantom.spec import CohortSpec
 from ich_seq.volume import Volume
 
 HEAD = HuCounts((0, 600, 60, 250, 20, 70))
@@ -81,6 +83,8 @@ def test_few_slices_may_be_the_vertex_but_no_wrong_intercept():
     assert judge([vertex]) is None
     assert judge([vertex] * 5).code is Code.E_HU_IMPLAUSIBLE
     assert judge([HuCounts((0, 0, 0, 954, 20, 26))]).code is Code.E_HU_IMPLAUSIBLE  # the same with its intercept lost
+    below_the_vertex = HuCounts((0, 750, 190, 55, 3, 2))  # fat .76 of a body that is a quarter of the image
+    assert judge([below_the_vertex]).code is Code.E_HU_IMPLAUSIBLE
 
 
 def test_an_image_of_air_alone_is_not_judged_by_what_it_consists_of():
@@ -135,10 +139,11 @@ def test_a_smaller_field_of_view_with_the_same_head_in_it_goes_on():
 
 
 @given(st.lists(st.sampled_from([H, LOST, OTHER]), max_size=12))
-def test_some_slice_is_always_believed(slices):
+def test_some_slice_is_always_believed_and_those_left_go_on_from_each_other(slices):
     found = rescale_outliers(of(*slices))
     assert len(found) < max(1, len(slices))
     assert found == sorted(set(found))
+    assert rescale_outliers(of(*(each for index, each in enumerate(slices) if index not in found))) == []
 
 
 @pytest.mark.parametrize(
@@ -162,10 +167,39 @@ def test_wrong_values_in_every_slice_refuse_the_series(tmp_path, change):
     assert "E-HU-IMPLAUSIBLE" in codes(volume)
 
 
+def test_signed_values_read_as_unsigned_refuse_the_series(tmp_path):
+    def unsigned(dataset, index):
+        set_pixels(dataset, ramp_hu(index), signed=True)
+        dataset.PixelRepresentation = 0
+
+    make_series(tmp_path, 24, unsigned)
+    assert getattr(settled(tmp_path).refusal, "code", None) == "E-HU-IMPLAUSIBLE"
+
+
+def test_a_series_wrapped_around_12_bits_is_unwrapped_warned_of_and_judged(tmp_path):
+    def wrapped(dataset, index):
+        dataset.PixelData = (ramp_hu(index).astype(int) % 4096).astype(np.uint16).tobytes()
+        dataset.RescaleIntercept = "0"
+
+    make_series(tmp_path, 24, wrapped)
+    volume = settled(tmp_path)
+    assert (codes(volume), volume.refusal) == ({"W-WRAPPED-12BIT"}, None)
+    np.testing.assert_array_equal(volume.array(), [ramp_hu(s) for s in range(24)])
+
+
 def test_a_clean_series_is_settled_as_it_is(tmp_path):
     make_series(tmp_path, 24)
     volume = settled(tmp_path)
     assert (codes(volume), volume.refusal, len(volume)) == (set(), None, 24)
+
+
+@pytest.mark.parametrize(("seed", "matrix", "slices"), [(11, 64, 12), (12, 96, 8)])
+def test_synthetic_heads_are_plausible(tmp_path, seed, matrix, slices):
+    spec = {"studies": 1, "seed": seed, "slices": (slices, slices), "matrices": (matrix,)}
+    write_cohort(CohortSpec.model_validate(spec), tmp_path / "out")
+    volume = settled(tmp_path / "out" / "stage_2_train")
+    assert volume.refusal is None
+    assert not codes(volume) & {"W-HU-IMPLAUSIBLE", "W-RESCALE-OUTLIER"}
 
 
 def test_monochrome1_is_judged_by_its_values(tmp_path):
