@@ -38,7 +38,8 @@ def without_outliers(series: Series, lost: Mapping[int, Finding], doubted: Seque
         found.append(finding(Code.W_RESCALE_OUTLIER, files=names, positions_mm=places))
     left = series.without([*lost, *doubted], found)
     if left.refusal is None and len(doubted) > LIMITS.missing_share * len(series):
-        return replace(left, refusal=_too_many(len(doubted), len(series)))
+        known = [*left.findings, finding(Code.E_INCOMPLETE, f"{len(doubted)} of {len(series)} slices left out")]
+        return replace(left, findings=gather(known), refusal=_too_many(len(doubted), len(series)))
     return left
 
 

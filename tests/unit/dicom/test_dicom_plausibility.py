@@ -246,6 +246,7 @@ def test_too_many_slices_that_do_not_fit_refuse_what_is_left(tmp_path):
     volume = settled(tmp_path)
     assert isinstance(volume.refusal, IncompleteSeriesError)
     assert "3 of 24 slices do not fit the others" in volume.refusal.message
+    assert codes(volume) == {"E-INCOMPLETE", "W-RESCALE-OUTLIER"}
     assert len(volume) == 21
 
 
