@@ -30,7 +30,7 @@ from ich_seq.labels import ANY, ANY_INDEX
 from ich_seq.manifest.index import IndexChoices, index_dataset
 from ich_seq.manifest.table import slice_places, write_table
 from ich_seq.metrics import roc_auc
-from ich_seq.nifti import read_stored_slice
+from ich_seq.nifti import read_square_slice
 from ich_seq.phantom.cohort import CohortSpec, write_cohort
 from ich_seq.slices.read import read_slices
 from ich_seq.slices.train import load_cnn
@@ -121,7 +121,7 @@ def without_mimics(base: Config, work: Path) -> float:
     context = context_for(base, SEEDS[0], work / "no_mimics", mimics=False)
     run_train_cnn(context, quiet=False)
     held_out = context.table[context.table["split"] == HELD_OUT]
-    slices = [read_stored_slice(*place) for place in slice_places(held_out, context.root)]
+    slices = [read_square_slice(*place) for place in slice_places(held_out, context.root)]
     logits, _ = read_slices(load_cnn(context.run.config, context.run.stage_one), slices, 32, "cpu")
     return roc_auc(held_out[ANY.name].to_numpy(), logits[:, ANY_INDEX])
 

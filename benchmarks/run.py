@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.processes import ICHSEQ, Timing, timed
-from ich_seq.config import Config
+from ich_seq.config import CnnConfig, Config
 from ich_seq.embeddings.pca import Pca
 from ich_seq.files import make_folder, write_json, write_text
 from ich_seq.model.bundle import TrainedOn, write_bundle
@@ -30,14 +30,14 @@ RESULTS = Path(__file__).parent / "results"
 REAL = Path(os.environ.get("ICHSEQ_REAL_DATA", PROJECT.parent / "shared" / "data")) / "rsna_series_ID_52c1ab5a"
 
 
-def seeded_bundle(folder: Path) -> Path:
-    """A full-size model, ResNeXt-101 32x8d and the published BiLSTM, with seeded random weights."""
+def seeded_bundle(folder: Path, backbone: str = "resnext101_32x8d") -> Path:
+    """A model with seeded random weights: the published BiLSTM behind ResNeXt-101 32x8d, the published size, or another backbone."""
     torch.manual_seed(0)
-    config = Config(name="seeded", about="Random weights, for timing.")
+    config = Config(name="seeded", about="Random weights, for timing.", cnn=CnnConfig(backbone=backbone))
     cnn, lstm = SliceNet(config.cnn.backbone, config.preprocess).eval(), SequenceNet(120, config.lstm).eval()
     generator = np.random.default_rng(0)
-    components = np.linalg.qr(generator.standard_normal((2048, 120)))[0].T.astype(np.float32)
-    pca = Pca(np.zeros(2048, np.float32), np.ascontiguousarray(components), np.ones(120, np.float32))
+    components = np.linalg.qr(generator.standard_normal((cnn.embedding_width, 120)))[0].T.astype(np.float32)
+    pca = Pca(np.zeros(cnn.embedding_width, np.float32), np.ascontiguousarray(components), np.ones(120, np.float32))
     nobody = TrainedOn(dataset="none", description="Random weights.", patients=0, scans=0, slices=0, table_sha256="")
     weights = pack_weights(cnn, pca, lstm)
     info = describe(config, cnn, pca, nobody, {}, weights)

@@ -70,7 +70,8 @@ def real_bytes_a_slice(series: Path, folder: Path) -> float | None:
     """Of a real series, or None where it is not at hand."""
     if not series.is_dir():
         return None
-    table = read_headers(series, sorted(series.rglob("*.dcm")), jobs=1).table
+    names = sorted(path.relative_to(series).as_posix() for path in series.rglob("*.dcm"))
+    table = read_headers(series, names, jobs=1).table
     return fill_cache(table, series, folder, CONFIG, jobs=1).cache.size_bytes / len(table)
 
 

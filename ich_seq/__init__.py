@@ -6,7 +6,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`score_study`, `score_studies` and `ReadOptions`, imported when first used so that `import ich_seq` stays light."""
+    """`score_study`, `score_studies`, `check_study`, `check_studies` and `ReadOptions`, imported when first used to stay light."""
     if name == "ReadOptions":
         from ich_seq.dicom import ReadOptions
 
@@ -15,4 +15,8 @@ def __getattr__(name: str) -> Any:
         from ich_seq.study import score
 
         return getattr(score, name)
+    if name in ("check_study", "check_studies"):
+        from ich_seq.study import check
+
+        return getattr(check, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

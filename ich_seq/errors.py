@@ -53,11 +53,15 @@ class InputRefusedError(IchSeqError):
 
 
 class NoDicomError(InputRefusedError):
-    """No DICOM file at all."""
+    """No DICOM file at all; `code` is E-NO-DICOM."""
+
+    code: str
 
 
 class NoCtError(InputRefusedError):
-    """DICOM, but no CT image."""
+    """DICOM, but no CT image; `code` is E-NO-CT."""
+
+    code: str
 
 
 class ArchiveError(InputRefusedError):

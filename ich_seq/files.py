@@ -11,6 +11,7 @@ import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ich_seq.errors import OutputError
 
@@ -110,6 +111,42 @@ def in_memory(path: Path) -> Iterator[io.BytesIO]:
     buffer = io.BytesIO()
     yield buffer
     write_bytes(path, buffer.getbuffer())
+
+
+class _Reserved(io.FileIO):
+    """A file whose room is taken beforehand, and that ends for its writer where the last byte was written."""
+
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        super().__init__(path, "w+")
+        os.posix_fallocate(self.fileno(), 0, most_bytes)
+        self._end = 0
+
+    def write(self, content: Any, /) -> int:
+        written = super().write(content)
+        self._end = max(self._end, self.tell())
+        return written
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return super().seek(self._end + offset) if whence == os.SEEK_END else super().seek(offset, whence)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.truncate(self._end)
+        super().close()
+
+
+@contextlib.contextmanager
+def reserved(path: Path, most_bytes: int) -> Iterator[io.FileIO]:
+    """A file that becomes `path` when the block ends well, its room taken on disk before the first byte: `in_memory` for large files.
+
+    What is not used of `most_bytes` is given back.
+
+    Raises:
+        OutputError: as `replacing`.
+    """
+    remove_dead_leftovers(path.parent, path.name)
+    with replacing(path) as temporary, _Reserved(temporary, most_bytes) as file:
+        yield file
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

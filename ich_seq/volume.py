@@ -9,12 +9,14 @@ from typing import Literal, overload
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from ich_seq.dicom.checks import check_geometry
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import FileFaultError
 from ich_seq.dicom.findings import Finding, finding, gather
-from ich_seq.dicom.geometry import InPlane, axes_of, in_plane_of, position_of
-from ich_seq.dicom.header import SliceHeader, file_error, read_header
+from ich_seq.dicom.geometry import InPlane, in_plane_of, position_of
+from ich_seq.dicom.header import file_error, read_header
 from ich_seq.dicom.pixels import DecodedSlice, decode_slice
+from ich_seq.dicom.plane import SeriesGrid, spacing_of
 from ich_seq.dicom.plausibility import HuCounts, count_hu
 from ich_seq.dicom.series import Series
 from ich_seq.dicom.verdict import outliers, with_verdict, without_outliers
@@ -24,6 +26,8 @@ Slice = Float32[np.ndarray, "y x"]
 
 WHOLE_FILE = -1
 """The slice index of a file that holds one slice only."""
+
+_AS_STORED = InPlane(transpose=False, flip_rows=False, flip_columns=False, rotation_deg=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
     for and nothing is kept: memory does not grow with the number of slices. A slice whose pixels cannot be decoded
     raises `PixelsUnreadableError` on access; `read` leaves it out and goes on, and `settled` is then the volume
     without it and without slices whose values do not fit the others; its gaps are judged again, and whether its values
-    are those of a head in HU. What reading notices (padding, masked bits, lost slices) is added to `findings`.
+    are those of a head in HU. What reading notices (padding, masked bits, lost slices) is added to `findings`. A slice
+    whose PixelSpacing is not the series' is resampled to it, where it lies in the patient.
     """
 
     source_format: Literal["dicom"] = "dicom"
@@ -59,6 +64,7 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         if not series.headers or not series.positions_mm:
             raise ValueError("a volume needs a series with slices and positions; see series.refusal")
         self.series = series
+        self._grid = SeriesGrid(series.headers, series.in_plane)
         self.lost: dict[int, Finding] = {}
         self._padding: dict[int, int] = {}
         self._notes: dict[Code, set[int]] = {}
@@ -189,7 +195,7 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
     @property
     def pixel_spacing_mm(self) -> tuple[float, float]:
         """Distance between rows and between columns of the slices as they are returned."""
-        row_mm, column_mm = self._stored_spacing(self.series.headers[0])
+        row_mm, column_mm = spacing_of(self._grid.usual)
         return (column_mm, row_mm) if self.series.in_plane.transpose else (row_mm, column_mm)
 
     @property
@@ -199,12 +205,11 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         The slice step is the mean one: where spacing varies, `positions_mm` is exact and this is not.
         With a tilted gantry it is a shear.
         """
-        headers = self.series.headers
-        matrix = np.eye(4)
-        matrix[:3, :2], first = self._plane(headers[0])
-        matrix[:3, 3] = first
-        if len(headers) > 1:
-            matrix[:3, 2] = (self._plane(headers[-1])[1] - first) / (len(headers) - 1)
+        matrix, last = np.eye(4), len(self) - 1
+        first = self._grid.plane(0)
+        matrix[:3, :2], matrix[:3, 3] = first.steps, first.origin
+        if last:
+            matrix[:3, 2] = (self._grid.plane(last).origin - first.origin) / last
         else:
             matrix[:3, 2] = self.series.normal
         return matrix
@@ -235,7 +240,7 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         self._padding[index] = decoded.padding_pixels
         for code in decoded.notes:
             self._notes.setdefault(code, set()).add(index)
-        return _turned(decoded.hu, self.series.in_plane)
+        return self._grid.place(_turned(decoded.hu, self.series.in_plane), index)
 
     def _hashed(self, index: int) -> Slice:
         """One slice, turned, its digest and classes of HU kept: hashing takes longer than reading, so plain access does without."""
@@ -244,28 +249,6 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         self._digests[index] = hashlib.sha256(np.ascontiguousarray(hu, dtype="<f4").data).digest()
         return hu
 
-    def _stored_spacing(self, header: SliceHeader) -> tuple[float, float]:
-        if header.pixel_spacing_mm is None:
-            raise ValueError(f"no PixelSpacing in {header.name}")
-        return header.pixel_spacing_mm[0], header.pixel_spacing_mm[1]
-
-    def _plane(self, header: SliceHeader) -> tuple[Float64[np.ndarray, "3 2"], Float64[np.ndarray, "3"]]:
-        """Steps in mm along x and y of the returned slice, and the position of its first voxel."""
-        row_mm, column_mm = self._stored_spacing(header)
-        along_row, along_column = axes_of(header)
-        steps = [along_row * column_mm, along_column * row_mm]
-        counts = [header.columns, header.rows]
-        turn = self.series.in_plane
-        if turn.transpose:
-            steps.reverse()
-            counts.reverse()
-        origin = position_of(header)
-        for axis, flipped in enumerate((turn.flip_columns, turn.flip_rows)):
-            if flipped:
-                origin = origin + steps[axis] * (counts[axis] - 1)
-                steps[axis] = -steps[axis]
-        return np.stack(steps, axis=1), origin
-
 
 def read_display_slice(path: Path) -> Slice:
     """One single-frame CT file in HU, turned as `Volume` turns its slices, so that training sees what scoring will see.
@@ -273,12 +256,26 @@ def read_display_slice(path: Path) -> Slice:
     Raises:
         PixelsUnreadableError: the file is no CT slice, is truncated, or cannot be decoded; names the file and the rule.
     """
+    return read_display_plane(path)[0]
+
+
+def read_display_plane(path: Path) -> tuple[Slice, tuple[float, float] | None]:
+    """As `read_display_slice`, with the distance between its rows and between its columns in mm; None where the file has none.
+
+    Raises:
+        PixelsUnreadableError: as `read_display_slice`, or a position, orientation or spacing that is no usable number.
+    """
     header = read_header(path)
     try:
+        check_geometry(header)
         hu = decode_slice(header).hu
     except FileFaultError as fault:
         raise file_error(path.name, fault) from fault
-    return hu if header.image_orientation_patient is None else _turned(hu, in_plane_of(header))
+    turn = _AS_STORED if header.image_orientation_patient is None else in_plane_of(header)
+    spacing = None if header.pixel_spacing_mm is None else spacing_of(header)
+    if spacing is not None and turn.transpose:
+        spacing = spacing[1], spacing[0]
+    return _turned(hu, turn), spacing
 
 
 def _slices(count: int) -> str:

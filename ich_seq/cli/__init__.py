@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ich_seq import __version__
+from ich_seq.cli.terminal import printable_lines
 from ich_seq.errors import IchSeqError, UsageError
 from ich_seq.training import ranks
 
@@ -35,7 +36,9 @@ COMMANDS = {
     "evaluate": ("evaluate", "Measure a run on its held-out patients, or a model on any table."),
     "submit": ("submit", "Write the challenge's submission file for images without labels."),
     "score-study": ("score_study", "Score a head CT: a folder, a zip or files."),
+    "check": ("check", "Say whether a head CT can be scored, without scoring it."),
     "inspect": ("inspect", "Say in plain words what a model, a study, a cache, a run or a table is."),
+    "codes": ("codes", "List every code that reading answers with, and what to do about each."),
 }
 
 
@@ -77,7 +80,7 @@ class LazyGroup(click.Group):
             click.echo("interrupted; run the same command again to continue", err=True)
             sys.exit(_INTERRUPTED)
         except IchSeqError as error:
-            click.echo(f"error: {error.message}", err=True)
+            click.echo(printable_lines(f"error: {error.message}"), err=True)
             sys.exit(error.exit_code)
 
 

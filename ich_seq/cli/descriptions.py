@@ -24,11 +24,6 @@ class Description:
     facts: Facts = field(default_factory=dict)
 
 
-def printable(text: str) -> str:
-    """Text from a file made inert for a terminal: control, bidirectional and other invisible characters replaced."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 def of_model(folder: Path) -> Description:
     """A model bundle, its digests checked and all of its numbers seen to be finite.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ich_seq.cli import options
+from ich_seq.cli.terminal import printable
 
 if TYPE_CHECKING:
     from ich_seq.config import SplitConfig
@@ -79,7 +80,7 @@ def index(
     write_json(out.with_suffix(".split.json"), record)
     if not quiet:
         for note in notes:
-            click.echo(f"note: {note}", err=True)
+            click.echo(printable(f"note: {note}"), err=True)
         click.echo(f"{summarise(table)}\nsplit {record['rule']}, digest {record['digest'][:16]}\n{out}")
 
 

@@ -1,7 +1,6 @@
 """`ichseq inspect`: says in plain words what a path holds, without loading anything that computes."""
 
 import json
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,9 @@ from typing import Any
 import click
 
 from ich_seq.cli import options
-from ich_seq.cli.descriptions import Description, printable
+from ich_seq.cli.descriptions import Description
+from ich_seq.cli.terminal import echo_facts, echo_paragraph
 from ich_seq.errors import InputRefusedError, NoDicomError
-
-_WIDTH = 110
 
 
 @click.command()
@@ -31,23 +29,8 @@ def inspect(path: Path, as_json: bool) -> None:
             json.dumps({"kind": description.kind, "summary": description.summary, **description.facts}, indent=2)
         )
         return
-    click.echo(_wrapped(f"{path}: {description.summary}", "", ""))
-    for name, value in description.facts.items():
-        for number, line in enumerate(value if isinstance(value, list) else [str(value)]):
-            head = f"  {name if number == 0 else '':<16}"
-            click.echo(_wrapped(printable(line), head, " " * 18))
-
-
-def _wrapped(text: str, head: str, indent: str) -> str:
-    """Lines of at most _WIDTH columns; a path stays in one piece, so that it can be copied."""
-    return textwrap.fill(
-        text,
-        _WIDTH,
-        initial_indent=head,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    echo_paragraph(f"{path}: {description.summary}")
+    echo_facts(description.facts)
 
 
 def describe(path: Path) -> Description:
@@ -111,4 +94,5 @@ def _of_study(path: Path) -> Description:
         volume = nifti_in(path)
         return of_study(path) if volume is None else of_nifti(volume)
     except NoDicomError as error:
-        raise NoDicomError(f"{error.message}; nor is it anything else that `ichseq inspect --help` lists") from error
+        message = f"{error.message}; nor is it anything else that `ichseq inspect --help` lists"
+        raise NoDicomError(message, code=error.code) from error

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from ich_seq.cli import options
-from ich_seq.cli.descriptions import printable
 from ich_seq.cli.summary import print_summary, slices_progress
+from ich_seq.cli.terminal import printable
 from ich_seq.dicom import ReadOptions
 from ich_seq.errors import SomeStudiesFailedError
 from ich_seq.files import make_folder, output_errors
@@ -28,6 +28,7 @@ class _Asked:
     out: Path | None
     as_json: bool
     quiet: bool
+    show_patient: bool
 
 
 @click.command("score-study")
@@ -46,6 +47,11 @@ class _Asked:
 )
 @click.option("--series", "series_uid", help="SeriesInstanceUID to score instead of the one that would be chosen.")
 @options.reading
+@click.option(
+    "--show-patient",
+    is_flag=True,
+    help="Put name, ID, birth date and study date into report.html; nothing else ever holds them.",
+)
 @options.device
 @options.jobs
 @options.as_json
@@ -56,6 +62,7 @@ def score_study(
     out: Path | None,
     series_uid: str | None,
     reading: ReadOptions,
+    show_patient: bool,
     device: str,
     jobs: int,
     as_json: bool,
@@ -67,7 +74,7 @@ def score_study(
 
     Writes result.json, slices.csv and report.html once a study is scored, never half. Research software, not for clinical use.
     """
-    asked = _Asked(out, as_json, quiet)
+    asked = _Asked(out, as_json, quiet, show_patient)
     with _output_folder(out or DEFAULT_OUT) as folder, slices_progress(silent=quiet or as_json) as on_slices:
         outcomes = score_studies(
             paths,
@@ -99,10 +106,10 @@ def _write_all(
             continue
         own_folder = outcome.studies > 1 or asked.out is None
         place = folder / study_folder_name(outcome.result.study_instance_uid) if own_folder else folder
-        result, page = write_study(outcome, place)
+        result, page = write_study(outcome, place, show_patient=asked.show_patient)
         scored += 1
         if asked.as_json:
-            click.echo(result.model_dump_json())
+            click.echo(result.model_dump_json(ensure_ascii=True))
         elif not asked.quiet:
             print_summary(result, page)
     return failed, scored
@@ -128,7 +135,7 @@ def _raise_failures(failed: list[FailedStudy], scored: int, paths: tuple[Path, .
             error.message = f"{paths[0] if len(paths) == 1 else f'{len(paths)} paths'}: {error.message}"
         raise error
     for outcome in failed:
-        click.echo(f"study {printable(outcome.study_instance_uid)}: {outcome.error.message}", err=True)
+        click.echo(printable(f"study {outcome.study_instance_uid}: {outcome.error.message}"), err=True)
     raise SomeStudiesFailedError(f"{len(failed)} of {len(failed) + scored} studies were not scored; see above")
 
 

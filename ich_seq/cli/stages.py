@@ -15,6 +15,7 @@ import click
 from ich_seq.cli.progress import FitProgress, counting, fitting
 from ich_seq.cli.seeds import note_of, spread_line
 from ich_seq.cli.steps import StepContext, begin_tiles, image_folder
+from ich_seq.cli.terminal import printable
 from ich_seq.errors import DatasetError, OutputError, UsageError
 from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
@@ -189,7 +190,7 @@ def run_evaluate_model(
     _write_evaluation(out, evaluation, data, scored.scores, root)
     store.remove()
     for line in scored.unreadable:
-        click.echo(f"left out: {line}", err=True)
+        click.echo(printable(f"left out: {line}"), err=True)
     try:
         _add_to_card(model, evaluation, digest[:16] if scope.external or scope.training_patients else HELD_OUT_KEY)
     except OutputError as error:
@@ -222,6 +223,7 @@ def _write_evaluation(
     from ich_seq.evaluation.table import markdown_table
     from ich_seq.manifest.table import slice_places
     from ich_seq.report.evaluation_page import render_evaluation_page
+    from ich_seq.report.json_csv import inert_cell
     from ich_seq.report.mistakes import draw_mistakes
 
     columns = ["series_instance_uid", "sop_instance_uid", "position_mm", *LABEL_NAMES]
@@ -230,7 +232,8 @@ def _write_evaluation(
     spacing = zip(wanted["row_spacing_mm"], wanted["column_spacing_mm"], strict=True)
     places = dict(zip(wanted["sop_instance_uid"], zip(slice_places(wanted, root), spacing, strict=True), strict=True))
     drawn = draw_mistakes(evaluation.mistakes, places)
-    write_text(folder / "scores.csv", scores[columns + stages].to_csv(index=False))
+    sheet = scores[columns + stages].assign(**{name: scores[name].map(inert_cell) for name in columns[:2]})
+    write_text(folder / "scores.csv", sheet.to_csv(index=False))
     write_text(folder / "table.md", markdown_table(evaluation))
     write_text(folder / "evaluation.html", render_evaluation_page(evaluation, data, drawn))
     write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ich_seq.cli.descriptions import Description, Facts
-from ich_seq.dicom import Series, StudyCandidates, read_study_files
+from ich_seq.dicom import Candidate, Series, StudyCandidates, read_study_files
 from ich_seq.nifti import NiftiVolume
+from ich_seq.study.result import CandidateSummary, SeriesSummary
+from ich_seq.volume import SliceStack, Volume
+
+Stack = SliceStack | SeriesSummary
 
 
 def of_study(path: Path) -> Description:
@@ -39,8 +43,7 @@ def of_nifti(path: Path) -> Description:
     row_mm, column_mm = volume.pixel_spacing_mm
     facts: Facts = {
         "stored": volume.scan.stored_as,
-        "geometry": f"{len(volume)} axial slices of {stack.rows} x {stack.columns}, {stack.spacing_mm:.2f} mm apart, "
-        f"{stack.coverage_mm:.1f} mm covered, gantry tilt {stack.tilt_deg:.1f} degrees; pixels of {row_mm:.2f} x {column_mm:.2f} mm",
+        "geometry": f"{geometry_words(len(volume), stack)}; pixels of {row_mm:.2f} x {column_mm:.2f} mm",
         "feet": f"voxel at the right front {_millimetres(volume.image_positions_patient[0])} (LPS, mm)",
         "head": f"voxel at the right front {_millimetres(volume.image_positions_patient[-1])} (LPS, mm)",
         "values": f"{values.lowest:.6g} to {values.highest:.6g}",
@@ -53,33 +56,46 @@ def of_nifti(path: Path) -> Description:
     return Description("nifti", f"one NIfTI volume of {len(volume)} slices, which {what}", facts)
 
 
-def _study_facts(study: StudyCandidates) -> Facts:
-    listed = [
-        f"{candidate.series_instance_uid}: {candidate.slices} slices, {'chosen' if candidate.chosen else 'not chosen'}: "
-        f"{candidate.reason}"
-        for candidate in study.candidates
+def geometry_words(slices: int, stack: Stack) -> str:
+    """Count, size and geometry of the slices in one line."""
+    apart = f"{stack.spacing_mm:.2f} mm apart, {stack.coverage_mm:.1f} mm covered, " if slices > 1 else ""
+    size = f"{slices} slice{'s' if slices > 1 else ''} of {stack.rows} x {stack.columns}"
+    return f"{size}, {apart}gantry tilt {stack.tilt_deg:.1f} degrees"
+
+
+def gap_words(after_mm: float, gap_mm: float) -> str:
+    """Where slices are missing."""
+    return f"{gap_mm:.1f} mm after {after_mm:.1f} mm"
+
+
+def series_lines(candidates: Sequence[Candidate | CandidateSummary]) -> list[str]:
+    """The series of a study, the chosen one first, and why each was chosen or not."""
+    return [
+        f"{each.series_instance_uid}: {each.slices} slices, {'chosen' if each.chosen else 'not chosen'}: {each.reason}"
+        for each in sorted(candidates, key=lambda each: not each.chosen)
     ]
-    facts: Facts = {"series": listed} if listed else {}
+
+
+def _study_facts(study: StudyCandidates) -> Facts:
+    facts: Facts = {"series": series_lines(study.candidates)} if study.candidates else {}
     if study.chosen is not None:
         facts |= _series_facts(study.chosen)
     if study.refusal is not None:
         facts["refused"] = str(study.refusal)
+    if study.findings:
+        facts["findings"] = [found.line() for found in study.findings]
     return facts
 
 
 def _series_facts(series: Series) -> Facts:
     first, last = series.headers[0], series.headers[-1]
-    many = len(series) > 1
-    apart = f"{series.spacing_mm:.2f} mm apart, {series.coverage_mm:.1f} mm covered, " if many else ""
-    size = f"{len(series)} slice{'s' if many else ''} of {first.rows} x {first.columns}"
-    geometry = f"{size}, {apart}gantry tilt {series.tilt_deg:.1f} degrees"
     facts: Facts = {
-        "geometry": geometry,
+        "geometry": geometry_words(len(series), Volume(series).stack),
         "feet": f"{first.sop_instance_uid}, ImagePositionPatient {_millimetres(first.image_position_patient)}",
         "head": f"{last.sop_instance_uid}, ImagePositionPatient {_millimetres(last.image_position_patient)}",
     }
     if series.gaps:
-        facts["gaps"] = [f"{gap:.1f} mm after {after:.1f} mm" for after, gap in series.gaps]
+        facts["gaps"] = [gap_words(after, gap) for after, gap in series.gaps]
     facts["findings"] = [found.line() for found in series.findings] or ["none"]
     return facts
 

@@ -11,9 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ich_seq.cli.descriptions import printable
+from ich_seq.cli.terminal import printable
 from ich_seq.labels import ANY, SUBTYPES
 from ich_seq.report.curves import shown
+from ich_seq.report.study_page import remedy_of
 from ich_seq.study.result import LabelScore, Reading, Status, StudyResult
 
 _BAR_CELLS = 16
@@ -100,21 +101,27 @@ def _bar(score: LabelScore, cells: int) -> Text:
 
 
 def _remarks(result: StudyResult) -> Table:
-    """Findings and unused slices of the series, the gravest first."""
+    """Findings and unused slices of the series, the gravest first, with what to do."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column()
     for item in result.dropped:
         if item.in_series:
-            table.add_row(
-                "not used", f"{item.count} x {escape(printable(item.reason))} \\[{item.code}]", style=_STYLES["dropped"]
-            )
+            said = _said(f"{item.count} x {item.reason}", item.code, remedy_of(item.code))
+            table.add_row("not used", said, style=_STYLES["dropped"])
     for severity in ("refused", "warning", "note"):
         for item in result.findings:
             if item.severity == severity:
                 kind = "incomplete" if severity == "refused" else severity
-                table.add_row(kind, f"{escape(printable(item.message))} \\[{item.code}]", style=_STYLES[severity])
+                todo = "" if severity == "note" else item.what_to_do
+                table.add_row(kind, _said(item.message, item.code, todo), style=_STYLES[severity])
     return table
+
+
+def _said(message: str, code: str, todo: str) -> Text:
+    """The message with its code, and under it what to do."""
+    text = Text(f"{printable(message)} [{printable(code)}]")
+    return text.append(f"\n{printable(todo)}", "dim") if todo else text
 
 
 def _reading(result: StudyResult) -> Text:

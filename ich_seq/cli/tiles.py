@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ich_seq.cli import options
+from ich_seq.cli.terminal import printable
 
 
 @click.command("cache-tiles")
@@ -42,4 +43,4 @@ def cache_tiles(table_path: Path, config_name: str, out: Path, root: Path | None
             f"Next: ichseq train-cnn --tiles {out}"
         )
     for line in report.unreadable:
-        click.echo(f"left out: {line}", err=True)
+        click.echo(printable(f"left out: {line}"), err=True)

@@ -3,14 +3,18 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ich_seq.cli import options
 from ich_seq.cli.steps import begin_run, continue_run
+from ich_seq.cli.terminal import printable
 from ich_seq.errors import UsageError
 from ich_seq.training import ranks
+
+if TYPE_CHECKING:
+    from ich_seq.embeddings.stage import FeaturesReport
 
 
 def _shard(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -115,17 +119,19 @@ def extract_features(
 
         cluster = Cluster(dask, tls_ca, tls_cert, tls_key, context.threads)
     report = run_extract_features(context, quiet=quiet, cluster=cluster)
-    if report is None:
-        return
+    if report is not None:
+        _say(quiet, _extracted(report, _minutes(started), run_folder))
+        for line in report.extraction.unreadable:
+            click.echo(printable(f"left out: {line}"), err=True)
+
+
+def _extracted(report: "FeaturesReport", took: str, run_folder: Path) -> str:
     extraction = report.extraction
-    _say(
-        quiet,
+    return (
         f"{report.cache.index.rows} slices of {len(report.cache.index.parts)} series are in the cache "
-        f"({extraction.computed} series computed, {extraction.already_there} there already; {_minutes(started)}). "
-        f"PCA keeps {report.variance_kept:.1%} of the variance. Next: ichseq train-lstm --run {run_folder}",
+        f"({extraction.computed} series computed, {extraction.already_there} there already; {took}). "
+        f"PCA keeps {report.variance_kept:.1%} of the variance. Next: ichseq train-lstm --run {run_folder}"
     )
-    for line in extraction.unreadable:
-        click.echo(f"left out: {line}", err=True)
 
 
 @click.command("train-lstm")

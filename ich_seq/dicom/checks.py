@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import UNDEFINED_LENGTH, FileFaultError
-from ich_seq.dicom.header import CT_IMAGE, ENHANCED_CT_IMAGES, SliceHeader, file_error, read_header
+from ich_seq.dicom.header import CT_IMAGE, ENHANCED_CT_IMAGES, SECONDARY_CAPTURES, SliceHeader, file_error, read_header
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.modality_lut import ModalityLut
+from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
 
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
@@ -39,8 +40,8 @@ def read_ct_header(path: Path) -> SliceHeader:
     return header
 
 
-def check_is_ct(header: SliceHeader) -> None:
-    """Nothing for a CT image.
+def check_is_ct(header: SliceHeader, options: ReadOptions = AS_IT_IS) -> None:
+    """Nothing for a CT image, or for a secondary capture with a rescale where `options` allow those.
 
     RSNA's files state no SOPClassUID of their own: the one of the file meta information stands in, and Modality where
     both are absent.
@@ -48,9 +49,14 @@ def check_is_ct(header: SliceHeader) -> None:
     Raises:
         FileFaultError: another kind of object, or a localizer.
     """
-    if header.sop_class_uid not in ("", CT_IMAGE, *ENHANCED_CT_IMAGES):
+    modalities: tuple[str, ...] = ("", "CT")
+    if header.sop_class_uid in SECONDARY_CAPTURES and options.allow_sc:
+        modalities = ("", "CT", "OT")
+        if header.rescale_slope is None or header.rescale_intercept is None:
+            raise FileFaultError(Code.D_NOT_CT_IMAGE, "a secondary capture without rescale")
+    elif header.sop_class_uid not in ("", CT_IMAGE, *ENHANCED_CT_IMAGES):
         raise FileFaultError(Code.D_NOT_CT_IMAGE)
-    if header.modality not in ("", "CT") or (not header.modality and not header.sop_class_uid):
+    if header.modality not in modalities or (not header.modality and not header.sop_class_uid):
         raise FileFaultError(Code.D_NOT_CT_IMAGE)
     if any(value.startswith(("LOCALIZER", "SCOUT", "TOPOGRAM")) for value in header.image_type[2:]):
         raise FileFaultError(Code.D_LOCALIZER)
@@ -102,10 +108,10 @@ def check_geometry(header: SliceHeader) -> None:
     """Nothing where position, orientation and pixel spacing are usable or absent.
 
     Raises:
-        FileFaultError: present, but not the right count of finite numbers, or not orthonormal.
+        FileFaultError: present, but not the right count of finite numbers, beyond 10 m, or not orthonormal.
     """
     position, orientation = header.image_position_patient, header.image_orientation_patient
-    if position is not None and not _finite(position, 3):
+    if position is not None and not (_finite(position, 3) and max(map(abs, position)) <= LIMITS.coordinate_mm):
         raise FileFaultError(Code.D_BAD_GEOMETRY, "ImagePositionPatient")
     if orientation is not None and not (_finite(orientation, 6) and _orthonormal(orientation)):
         raise FileFaultError(Code.D_BAD_GEOMETRY, "ImageOrientationPatient")

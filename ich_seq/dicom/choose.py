@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.content import has_contrast, is_reformat, is_sharp_kernel
-from ich_seq.dicom.findings import finding, gather
+from ich_seq.dicom.findings import Finding, finding, gather
 from ich_seq.dicom.series import Series
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, SeriesRefusedError
 
@@ -34,13 +34,15 @@ class StudyCandidates:
     """One study: its CT series, the one to score, and why it must not be scored.
 
     `chosen` with an `IncompleteSeriesError` as `refusal` may be scored when the user allows incomplete series; with
-    any other refusal there is no `chosen`.
+    any other refusal there is no `chosen`, and `findings` say what was noticed of the best series, or of the files
+    where no series is left.
     """
 
     study_instance_uid: str
     chosen: Series | None
     candidates: list[Candidate]
     refusal: IchSeqError | None
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,8 @@ def choose_series(all_series: Sequence[Series], series_uid: str | None = None) -
         candidates.append(Candidate(series.series_instance_uid, _description(series), len(series), usable, reason))
     if tied:
         best.findings[:] = gather([*best.findings, finding(Code.W_SERIES_AMBIGUOUS)])
-    return StudyCandidates(
-        best.study_instance_uid, best if _usable(best) else None, candidates, _refusal(best, ordered)
-    )
+    chosen, noticed = (best, ()) if _usable(best) else (None, best.findings)
+    return StudyCandidates(best.study_instance_uid, chosen, candidates, _refusal(best, ordered), noticed)
 
 
 def _usable(series: Series) -> bool:

@@ -1,4 +1,4 @@
-"""Every code that reading can answer with: severity, one sentence, and what to do about it."""
+"""Every code that reading images or labels can answer with: severity, one sentence, and what to do about it."""
 
 from enum import Enum
 
@@ -45,6 +45,7 @@ class Code(Enum):
     D_UNREADABLE = ("D-UNREADABLE", "A DICOM file that cannot be parsed or decoded.", "Export it again.")
     D_NOT_CT_IMAGE = ("D-NOT-CT-IMAGE", "DICOM, but not a CT image.", "Nothing, unless it should be one.")
     D_LOCALIZER = ("D-LOCALIZER", "A localizer (scout) image.", "Nothing.")
+    D_DERIVED = ("D-DERIVED", "A projection or a map among original slices.", "Nothing.")
     D_NO_PIXELS = ("D-NO-PIXELS", "A CT image without pixel data.", "Export it again.")
     D_TRUNCATED = ("D-TRUNCATED", "Pixel data that end too early.", "Copy or export the file again.")
     D_PIXEL_LENGTH = ("D-PIXEL-LENGTH", "Pixel data whose length contradicts the header.", "Export it again.")
@@ -77,7 +78,11 @@ class Code(Enum):
     E_NO_CT = ("E-NO-CT", "DICOM, but no CT image.", "Point at the axial CT series.")
 
     # Series
-    E_NO_SERIES_UID = ("E-NO-SERIES-UID", "No SeriesInstanceUID.", "Export the series again.")
+    E_NO_SERIES_UID = (
+        "E-NO-SERIES-UID",
+        "No SeriesInstanceUID.",
+        "Export the series again, or take the files as one series (--assume-one-series).",
+    )
     E_UID_COLLISION = ("E-UID-COLLISION", "One SOPInstanceUID, different pixels.", "Keep the right files only.")
     E_MIXED_PATIENTS = ("E-MIXED-PATIENTS", "Two patients in one series.", "Separate them.")
     E_NOT_AXIAL = ("E-NOT-AXIAL", "Not an axial series.", "Choose an axial series.")
@@ -94,23 +99,52 @@ class Code(Enum):
         "Choose the head series.",
     )
     E_NO_RESCALE = ("E-NO-RESCALE", "No rescale slope and intercept, so HU are unknown.", "Export the original.")
-    E_NO_GEOMETRY = ("E-NO-GEOMETRY", "No position, orientation or pixel spacing.", "Export the original slices.")
-    E_NO_VOLUME = ("E-NO-VOLUME", "All slices at one position.", "Choose a series that covers the head.")
+    E_NO_GEOMETRY = (
+        "E-NO-GEOMETRY",
+        "No position or orientation that can be used.",
+        "Export the original slices, or order them by InstanceNumber (--trust-instance-number).",
+    )
+    E_NO_VOLUME = (
+        "E-NO-VOLUME",
+        "All slices at one position.",
+        "Choose a series that covers the head, or take the first time point (--temporal first).",
+    )
     E_CONFLICTING_SLICES = ("E-CONFLICTING-SLICES", "Different images at one position.", "Separate them.")
     E_FRAME_OF_REFERENCE = ("E-FRAME-OF-REFERENCE", "Two scans in one series.", "Separate them.")
     E_TOO_MANY_SLICES = ("E-TOO-MANY-SLICES", "More slices than are read.", "Choose another series.")
     E_INCOMPLETE = ("E-INCOMPLETE", "Too much of the series is missing.", "Export it again, or allow incomplete.")
     E_NO_SLICE_LEFT = ("E-NO-SLICE-LEFT", "No slice of the series can be used.", "See what was dropped and why.")
 
+    # Labels of training data
+    E_LABEL_CONFLICT = ("E-LABEL-CONFLICT", "Labels that contradict each other.", "Correct the rows that are named.")
+    E_LABEL_INCOMPLETE = ("E-LABEL-INCOMPLETE", "Labels that are missing or unreadable.", "Complete the rows named.")
+    E_LABEL_INCONSISTENT = (
+        "E-LABEL-INCONSISTENT",
+        "An `any` that is not the OR of the five subtypes.",
+        "Correct the rows that are named.",
+    )
+    E_LABEL_WITHOUT_IMAGE = ("E-LABEL-WITHOUT-IMAGE", "Labels whose image is not there.", "Add the images.")
+    E_IMAGE_WITHOUT_LABEL = ("E-IMAGE-WITHOUT-LABEL", "Images that nothing asks for.", "Take them out, or list them.")
+    E_LEAK = ("E-LEAK", "One patient or series in more than one split.", "Split by patient again.")
+
+    # Warnings beside the scores
     W_SLICE_GAP = ("W-SLICE-GAP", "Slices are missing.", "Export the series again.")
-    W_SHORT_COVERAGE = ("W-SHORT-COVERAGE", "The series covers less than a head.", "Check that it is whole.")
+    W_SHORT_COVERAGE = (
+        "W-SHORT-COVERAGE",
+        "The series covers less than a head, or ends too early.",
+        "Check that it is whole.",
+    )
     W_COVERAGE = ("W-COVERAGE", "The series covers more than a head.", "Read the scores with care.")
     W_SINGLE_SLICE = ("W-SINGLE-SLICE", "One slice only: there is no sequence.", "Score the whole series.")
     W_FEW_SLICES = ("W-FEW-SLICES", "Very few slices.", "Score the whole series.")
     W_ORIENTATION = ("W-ORIENTATION", "The image is rotated in its plane.", "Read the scores with care.")
     W_ORIENTATION_SPLIT = ("W-ORIENTATION-SPLIT", "Several orientations; the largest stack is used.", "Check.")
     W_POSITION_OUTLIER = ("W-POSITION-OUTLIER", "A slice is shifted in its plane.", "Check that slice.")
-    W_SPACING_OUTLIER = ("W-SPACING-OUTLIER", "Pixel spacing differs within the series.", "Check those slices.")
+    W_SPACING_OUTLIER = (
+        "W-SPACING-OUTLIER",
+        "Pixel spacing differs within the series; such slices were resampled.",
+        "Check them.",
+    )
     W_FRAME_OF_REFERENCE = ("W-FRAME-OF-REFERENCE", "Two frames of reference that abut.", "Check the seam.")
     W_MULTI_ACQUISITION = ("W-MULTI-ACQUISITION", "Several acquisitions; one is used.", "Check that it is right.")
     W_DERIVED_AXIAL = ("W-DERIVED-AXIAL", "An axial reformat, not the original slices.", "Prefer the original.")
@@ -128,10 +162,14 @@ class Code(Enum):
     )
     W_NO_ORIENTATION = (
         "W-NO-ORIENTATION",
-        "No ImageOrientationPatient: slices are taken as axial, since positions vary along the body only.",
+        "No ImageOrientationPatient: slices are taken as axial, as their positions or ImageType say.",
         "Prefer the original slices.",
     )
-    W_NO_SPACING = ("W-NO-SPACING", "No PixelSpacing: pixels are taken as 0.49 mm.", "Prefer the original slices.")
+    W_NO_SPACING = (
+        "W-NO-SPACING",
+        "No PixelSpacing: that of the other slices is taken, or a field of view of 250 mm (0.49 mm a pixel at 512).",
+        "Prefer the original slices.",
+    )
     W_ASSUMED_SERIES = ("W-ASSUMED-SERIES", "No SeriesInstanceUID: read as one series on request.", "Check.")
     W_FIRST_TIME_POINT = ("W-FIRST-TIME-POINT", "Several time points; the first is used, on request.", "Check.")
     W_NO_RESCALE = (
@@ -176,6 +214,7 @@ class Code(Enum):
         "Prefer the original.",
     )
 
+    # Notes
     N_NO_PREAMBLE = ("N-NO-PREAMBLE", "DICOM without preamble.", "Nothing.")
     N_PREAMBLE_NONZERO = ("N-PREAMBLE-NONZERO", "The preamble of a file is not empty; it is not read.", "Nothing.")
     N_TS_ASSUMED = ("N-TS-ASSUMED", "No transfer syntax stated; it was recognised from the data.", "Nothing.")
@@ -187,7 +226,7 @@ class Code(Enum):
     N_OBLIQUE = ("N-OBLIQUE", "The stack is oblique to the patient's axes.", "Nothing.")
     N_VARIABLE_SPACING = ("N-VARIABLE-SPACING", "Slice spacing varies by protocol.", "Nothing.")
     N_REORIENTED = ("N-REORIENTED", "Images were flipped so that image right is patient left.", "Nothing.")
-    N_ANISOTROPIC = ("N-ANISOTROPIC", "Pixels are not square.", "Nothing.")
+    N_ANISOTROPIC = ("N-ANISOTROPIC", "Pixels are not square, and were resampled for the model.", "Nothing.")
     N_MATRIX = ("N-MATRIX", "The matrix is not 512 x 512.", "Nothing.")
     N_PADDING = ("N-PADDING", "Padding outside the field of view was read as -1024 HU.", "Nothing.")
     N_HIGH_BITS = ("N-HIGH-BITS", "Bits above BitsStored were masked.", "Nothing.")

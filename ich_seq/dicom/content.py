@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.findings import Finding, finding
-from ich_seq.dicom.header import SliceHeader
+from ich_seq.dicom.header import SECONDARY_CAPTURES, SliceHeader
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
 
 _PROJECTION = re.compile(
     r"\b(MIP|MINIP|MAXIP|MPVR|PROJECTION|VRT|SSD|CPR|CURVED|DOSE|SCREEN|IODINE|MATERIAL|ZEFF|EFFECTIVE"
     r"|PERFUSION|RCBF|RCBV|CBF|CBV|MTT|TTP|TMAX|TDR)\b"
+)
+_MULTI_ENERGY = re.compile(
+    r"\b(VMI|MONO ?ENERGETIC|EFF ATOMIC NUM|ELECTRON DENSITY|MAT (SPECIFIC|REMOVED|FRACTIONAL|MODIFIED|VALUE BASED))\b"
 )
 _REFORMAT = re.compile(r"\b(MPR|REFORMATTED|RESAMPLED)\b")
 _SHARP = re.compile(r"BONE|EDGE|LUNG|SHARP|ULTRA|INNEREAR|^(Y[A-E]|[DEL])$")
@@ -51,13 +54,22 @@ def has_contrast(header: SliceHeader) -> bool:
 
 
 def main_image_type(headers: Sequence[SliceHeader]) -> tuple[str, ...]:
-    """The ImageType that most slices have."""
-    return Counter(header.image_type for header in headers).most_common(1)[0][0]
+    """The ImageType that most slices have; of equally common ones the last in the alphabet: ORIGINAL rather than DERIVED."""
+    counts = Counter(header.image_type for header in headers)
+    return max(counts, key=lambda image_type: (counts[image_type], image_type))
 
 
 def is_projection(headers: Sequence[SliceHeader]) -> bool:
     """Whether ImageType names a projection, a curved reformat or a parametric map."""
     return _PROJECTION.search(_kind(headers)) is not None
+
+
+def is_multi_energy(headers: Sequence[SliceHeader]) -> bool:
+    """Whether ImageType names an image computed from several energies, whose values are not those of a plain CT.
+
+    Source: DICOM PS3.3 C.8.15.2 (multi-energy CT, Supplement 188): the fourth value.
+    """
+    return _MULTI_ENERGY.search(_kind(headers)) is not None
 
 
 def is_reformat(headers: Sequence[SliceHeader]) -> bool:
@@ -89,6 +101,7 @@ def _content_rules(headers: Sequence[SliceHeader]) -> list[tuple[Code, bool]]:
         (Code.W_BONE_KERNEL, any(is_sharp_kernel(header.convolution_kernel) for header in headers)),
         (Code.W_CONTRAST, any(has_contrast(header) for header in headers)),
         (Code.W_DERIVED_AXIAL, is_reformat(headers)),
+        (Code.W_SC, any(header.sop_class_uid in SECONDARY_CAPTURES for header in headers)),
         (Code.W_PAEDIATRIC, bool(ages) and min(ages) < _ADULT_YEARS),
         (Code.W_MAYBE_NOT_HEAD, other_body),
         (Code.W_LOSSY_8BIT, coarse and lossy),

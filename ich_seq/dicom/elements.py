@@ -5,73 +5,34 @@ and logs.
 """
 
 import io
-import logging
 import math
 import struct
-import threading
-import warnings
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
 
+from ich_seq.dicom.boundary import FileFaultError, file_boundary
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.sources import Source, is_archive
 from ich_seq.dicom.syntaxes import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from ich_seq.errors import ArchiveError
+from ich_seq.dicom.walk import LONG_VRS, PIXEL_GROUP, UNDEFINED_LENGTH, Walk
+
+__all__ = [
+    "PIXEL_DATA",
+    "UNDEFINED_LENGTH",
+    "Body",
+    "Elements",
+    "FileFaultError",
+    "file_boundary",
+    "open_body",
+    "read_elements",
+]
 
 PIXEL_DATA = 0x7FE00010
-UNDEFINED_LENGTH = 0xFFFFFFFF
-_PYDICOM_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils")
-_ONE_AT_A_TIME = threading.RLock()
-_LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
-_PIXEL_GROUP = 0x7FE00000
-
-
-class FileFaultError(Exception):
-    """One file that cannot be used, and by which rule; `file_error` makes of it the error that users see."""
-
-    def __init__(self, code: Code, detail: str = "") -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-
-
-@contextmanager
-def file_boundary(what: str = "") -> Iterator[None]:
-    """Whatever a parser or a decoder raises inside becomes D-UNREADABLE with the type of the error, and `what`, only.
-
-    Nothing that pydicom warns or logs gets out either: it quotes the values of headers. Filters of warnings belong to
-    the whole process, so one thread at a time is let in.
-
-    Raises:
-        FileFaultError: D-UNREADABLE, or as raised inside.
-        ArchiveError: as raised inside.
-    """
-    try:
-        with _ONE_AT_A_TIME, _silent_loggers(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except (FileFaultError, ArchiveError):
-        raise
-    except Exception as error:
-        detail = f"{what}: {type(error).__name__}" if what else type(error).__name__
-        raise FileFaultError(Code.D_UNREADABLE, detail) from error
-
-
-@contextmanager
-def _silent_loggers() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in _PYDICOM_LOGGERS]
-    before = [logger.disabled for logger in loggers]
-    for logger in loggers:
-        logger.disabled = True
-    try:
-        yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
+_PIECE = 1024 * 1024
+_PROGRAM_MAGIC = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", *(b"\xfe\xed\xfa" + end for end in (b"\xce", b"\xcf")))
+_PROGRAM_MAGIC += tuple(magic[::-1] for magic in _PROGRAM_MAGIC[3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +76,7 @@ class Elements:
     def numbers(self, tag: int) -> tuple[float, ...] | None:
         """All values of a decimal or integer string; what is no number becomes nan. None where absent or empty."""
         parts = self.texts(tag)
-        return tuple(_number(part) for part in parts) if parts else None
+        return tuple(number_of(part) for part in parts) if parts else None
 
     def integer(self, tag: int) -> int | None:
         """One integer string; None where absent or not a whole number."""
@@ -164,6 +125,7 @@ def _after_meta(stream: io.BufferedIOBase) -> Body:
     start = stream.read(132)
     notes: tuple[Code, ...] = ()
     if start[128:132] == b"DICM":
+        notes = _preamble_notes(start[:128])
         meta = _read_meta(stream)
     elif _plausible_without_preamble(start):
         stream.seek(0)
@@ -175,7 +137,7 @@ def _after_meta(stream: io.BufferedIOBase) -> Body:
     sop_class = _text(meta.get(0x00020002, b""))
     if syntax == DEFLATED:
         with stream:
-            stream = io.BytesIO(_inflate(stream.read()))
+            stream = _inflate(stream, end)
     explicit = _looks_explicit(stream, big=syntax == EXPLICIT_BIG)
     if not syntax:
         syntax = EXPLICIT_LITTLE if explicit else IMPLICIT_LITTLE
@@ -183,70 +145,72 @@ def _after_meta(stream: io.BufferedIOBase) -> Body:
     return Body(stream, syntax, sop_class, not explicit, syntax != EXPLICIT_BIG, notes)
 
 
-def read_elements(body: Body, tags: list[int]) -> Elements:
+def read_elements(body: Body, tags: Sequence[int]) -> Elements:
     """The wanted top-level elements before the pixel data, and where the pixel data lie.
 
     Raises:
-        FileFaultError: a malformed data set.
+        FileFaultError: a malformed data set, or one beyond the limits of a header.
     """
-    from pydicom.filereader import data_element_generator  # takes as long as all the rest: not before it is needed
-
-    values: dict[int, bytes] = {}
     stream = body.stream
-    generator = data_element_generator(
-        cast(BinaryIO, stream), body.implicit, body.little_endian, stop_when=at_pixels, specific_tags=list(tags)
-    )
     with file_boundary():
-        for element in generator:
-            value = element.value
-            values[int(element.tag)] = value if isinstance(value, bytes) else b""
-    after = stream.tell()
-    end = stream.seek(0, io.SEEK_END)
-    stream.seek(after)
-    offset, length = _pixel_element(body)
+        walk = Walk(stream, body.little_endian)
+        found = walk.dataset(dict.fromkeys(tags), body.implicit)
+        values = {tag: value if isinstance(value, bytes) else b"" for tag, value in found.items()}
+        end = stream.seek(0, io.SEEK_END)
+        stream.seek(min(walk.tell(), end))
+        offset, length = _pixel_element(body)
     return Elements(values, body, offset, length, end)
-
-
-def at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
-    """Whether a parser has come to the pixel data: pydicom's `stop_when`."""
-    return int.__ge__(tag, _PIXEL_GROUP)  # a tag of pydicom compares eight times slower
 
 
 def _pixel_element(body: Body) -> tuple[int, int]:
     """Where the value of (7FE0,0010) begins and how long it says it is; (-1, 0) where there is none."""
     stream, order = body.stream, "<" if body.little_endian else ">"
-    while len(head := stream.read(8)) == 8:
+    for _ in range(LIMITS.group_elements):
+        if len(head := stream.read(8)) < 8:
+            return -1, 0
         group, element = struct.unpack(order + "HH", head[:4])
         length = struct.unpack(order + "I", head[4:])[0]
         if not body.implicit:
-            if head[4:6] in _LONG_VRS:
+            if head[4:6] in LONG_VRS:
                 length = struct.unpack(order + "I", stream.read(4).ljust(4, b"\0"))[0]
             else:
                 length = struct.unpack(order + "H", head[6:])[0]
         if group << 16 | element == PIXEL_DATA:
             return stream.tell(), length
-        if length == UNDEFINED_LENGTH or group << 16 > _PIXEL_GROUP:
-            break
+        if length == UNDEFINED_LENGTH or group << 16 > PIXEL_GROUP:
+            return -1, 0
         stream.seek(length, io.SEEK_CUR)
-    return -1, 0
+    raise FileFaultError(Code.D_HEADER_LIMIT, f"more than {LIMITS.group_elements} elements beside the pixel data")
 
 
 def _read_meta(stream: io.BufferedIOBase) -> dict[int, bytes]:
     """The elements of group 2, always explicit little endian; the stream is left at the first element after them."""
     meta: dict[int, bytes] = {}
-    while True:
+    for _ in range(LIMITS.group_elements):
         position = stream.tell()
         head = stream.read(8)
         if len(head) < 8 or head[:2] != b"\x02\x00":
             stream.seek(position)
             return meta
-        if head[4:6] in _LONG_VRS:
+        if head[4:6] in LONG_VRS:
             length = struct.unpack("<I", stream.read(4).ljust(4, b"\0"))[0]
         else:
             length = struct.unpack("<H", head[6:])[0]
         if length > LIMITS.meta_bytes:
             raise FileFaultError(Code.D_UNREADABLE, "the file meta information is damaged")
         meta[0x00020000 | struct.unpack("<H", head[2:4])[0]] = stream.read(length)
+    raise FileFaultError(Code.D_HEADER_LIMIT, f"more than {LIMITS.group_elements} elements of file meta information")
+
+
+def _preamble_notes(preamble: bytes) -> tuple[Code, ...]:
+    """What the first 128 bytes, which are never read as anything, would make of the file elsewhere.
+
+    A program (of Windows, Linux or macOS, or a script) is warned of; TIFF, which the standard allows there, PDF and anything else
+    that is not empty is a note. Source: DICOM PS3.10 section 7.1; CVE-2019-11687.
+    """
+    if preamble.startswith(_PROGRAM_MAGIC):
+        return (Code.W_PREAMBLE_EXECUTABLE,)
+    return (Code.N_PREAMBLE_NONZERO,) if preamble.strip(b"\0") else ()
 
 
 def _plausible_without_preamble(start: bytes) -> bool:
@@ -266,18 +230,21 @@ def _looks_explicit(stream: io.BufferedIOBase, big: bool) -> bool:
     return big or (head[4:6].isalpha() and head[4:6].isupper())
 
 
-def _inflate(data: bytes) -> bytes:
-    """Raw deflate within the limits of size and ratio. Raises FileFaultError."""
-    limit = min(LIMITS.file_bytes, max(LIMITS.inflate_ratio_from, LIMITS.inflate_ratio * len(data)))
-    machine = zlib.decompressobj(-zlib.MAX_WBITS)
+def _inflate(stream: io.BufferedIOBase, end: int) -> io.BytesIO:
+    """The rest of a stream, up to `end`, inflated piece by piece within the limits of size and ratio. Raises FileFaultError."""
+    most = min(LIMITS.inflated_bytes, max(LIMITS.inflate_ratio_from, LIMITS.inflate_ratio * (end - stream.tell())))
+    machine, plain = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO()
     try:
-        plain = machine.decompress(data, limit)
+        while not machine.eof:
+            packed = machine.unconsumed_tail or stream.read(_PIECE)
+            plain.write(machine.decompress(packed, _PIECE))
+            if plain.tell() > most:
+                raise FileFaultError(Code.D_INFLATE_LIMIT)
+            if not packed:
+                raise FileFaultError(Code.D_TRUNCATED, "the deflated data end too early")
     except zlib.error as error:
         raise FileFaultError(Code.D_UNREADABLE, "the deflated data are damaged") from error
-    if machine.unconsumed_tail:
-        raise FileFaultError(Code.D_INFLATE_LIMIT)
-    if not machine.eof:
-        raise FileFaultError(Code.D_TRUNCATED, "the deflated data end too early")
+    plain.seek(0)
     return plain
 
 
@@ -285,7 +252,8 @@ def _text(raw: bytes) -> str:
     return raw.decode("latin-1").strip(" \0")
 
 
-def _number(text: str) -> float:
+def number_of(text: str) -> float:
+    """A decimal string as a float; nan for what is none."""
     try:
         return math.nan if "_" in text else float(text)
     except ValueError:

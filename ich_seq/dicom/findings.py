@@ -39,6 +39,15 @@ class Finding:
         return f"{self} ({', '.join(self.files)}{more})"
 
 
+class SeriesFaultError(Exception):
+    """A rule that makes the whole series unusable; never leaves ich_seq.dicom."""
+
+    def __init__(self, code: Code, detail: str = "") -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
 def finding(code: Code, detail: str = "", files: Sequence[str] = (), positions_mm: Sequence[float] = ()) -> Finding:
     """A finding that says the code's own sentence, then the detail."""
     stem = code.text.rstrip(".")

@@ -1,6 +1,7 @@
 """Positions, orientation, tilt and spacing of a stack of slices, from ImagePositionPatient and ImageOrientationPatient."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,9 +58,25 @@ def normal_of(header: SliceHeader) -> Float64[np.ndarray, "3"]:
     return -normal if normal[2] < 0 else normal
 
 
+def usual_slice(headers: Sequence[SliceHeader]) -> SliceHeader:
+    """The first slice that has the orientation that most have; between equals the larger numbers decide, whatever the order of files.
+
+    Raises:
+        ValueError: no header.
+    """
+    counts = Counter(header.image_orientation_patient or () for header in headers)
+    usual = max(counts, key=lambda orientation: (counts[orientation], orientation))
+    return next(header for header in headers if (header.image_orientation_patient or ()) == usual)
+
+
 def angle_deg(a: Float64[np.ndarray, "3"], b: Float64[np.ndarray, "3"]) -> float:
     """Angle between two unit vectors, 0 to 180 degrees; exact to 1e-6 degrees also near zero."""
     return math.degrees(math.atan2(float(np.linalg.norm(np.cross(a, b))), float(np.dot(a, b))))
+
+
+def is_upright(header: SliceHeader) -> bool:
+    """Whether the slice plane is coronal or sagittal rather than axial: its normal more than 45 degrees off the long axis."""
+    return bool(normal_of(header)[2] < math.cos(math.radians(LIMITS.axial_deg)))
 
 
 def same_orientation(a: SliceHeader, b: SliceHeader) -> bool:
@@ -98,16 +115,29 @@ def tilt_deg(headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"]) -
 
 
 def shifted_slices(headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"]) -> list[int]:
-    """Indices of slices whose origin lies more than 1 mm in-plane off the line through all origins.
+    """Indices of slices of which neither the corner nor the centre is within 1 mm, in-plane, of the line through all of them.
 
-    The line is made of medians, so that outliers do not bend it.
+    The line is made of medians, so that outliers do not bend it. A slice at another zoom about the same centre has another corner: it
+    is not shifted.
     """
     if len(headers) < 4:
         return []
-    origins = np.stack([position_of(header) for header in headers])
-    along = origins @ normal
-    steps = np.diff(along)
-    drift = np.median(np.diff(origins, axis=0) / steps[:, None], axis=0)
-    across = origins - along[:, None] * drift
-    distance = np.linalg.norm(across - np.median(across, axis=0), axis=1)
+    corners = np.stack([position_of(header) for header in headers])
+    centres = corners + np.stack([_to_centre(header) for header in headers])
+    along = corners @ normal
+    distance = np.minimum(_off_line_mm(corners, along), _off_line_mm(centres, along))
     return [int(i) for i in np.flatnonzero(distance > LIMITS.in_plane_shift_mm)]
+
+
+def _to_centre(header: SliceHeader) -> Float64[np.ndarray, "3"]:
+    """From the first voxel of a slice to its centre, in mm."""
+    along_row, along_column = axes_of(header)
+    row_mm, column_mm = header.pixel_spacing_mm or (0.0, 0.0)
+    return (along_row * column_mm * (header.columns - 1) + along_column * row_mm * (header.rows - 1)) / 2
+
+
+def _off_line_mm(points: Float64[np.ndarray, "s 3"], along: Float64[np.ndarray, " s"]) -> Float64[np.ndarray, " s"]:
+    """Distance of each point from the line through all, made of medians; `along` is the place of each on the normal."""
+    drift = np.median(np.diff(points, axis=0) / np.diff(along)[:, None], axis=0)
+    across = points - along[:, None] * drift
+    return np.linalg.norm(across - np.median(across, axis=0), axis=1)

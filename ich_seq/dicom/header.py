@@ -1,20 +1,21 @@
 """One CT slice as its header describes it, read without its pixels."""
 
-import hashlib
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import Body, Elements, FileFaultError, open_body, read_elements
+from ich_seq.dicom.hints import HINT_TAGS, NO_HINTS, Hints, hints_of, positive_mm
 from ich_seq.dicom.layout import PixelLayout
 from ich_seq.dicom.mislabelled import as_found
 from ich_seq.dicom.modality_lut import MODALITY_LUT, ModalityLut, read_modality_lut
+from ich_seq.dicom.patient import PATIENT_TAGS, age_years, patient_digests
 from ich_seq.dicom.sources import FileSource, Source
 from ich_seq.errors import PixelsUnreadableError
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+SECONDARY_CAPTURES = tuple("1.2.840.10008.5.1.4.1.1.7" + end for end in ("", ".2", ".3"))
 ENHANCED_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -29,9 +30,7 @@ _TAGS = {
     "modality": 0x00080060,
     "manufacturer": 0x00080070,
     "series_description": 0x0008103E,
-    "patient_name": 0x00100010,
     "patient_id": 0x00100020,
-    "patient_birth_date": 0x00100030,
     "patient_sex": 0x00100040,
     "patient_age": 0x00101010,
     "contrast_bolus_agent": 0x00180010,
@@ -62,7 +61,7 @@ _TAGS = {
     "rescale_type": 0x00281054,
     "modality_lut": MODALITY_LUT,
 }
-_WANTED = list(_TAGS.values())
+_WANTED = sorted({*_TAGS.values(), *HINT_TAGS, *PATIENT_TAGS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,8 @@ class SliceHeader:
     """What the header of one slice says; keywords as in DICOM, lengths in mm, absent values None or empty.
 
     Numbers are as written: `check_slice` refuses what is not finite. `patient_id` is protected health information:
-    never write it where the user did not ask for it; `patient_digest` (SHA-256 of ID, name and birth date) tells
-    patients apart without it.
+    never write it where the user did not ask for it; `patient_digests` (SHA-256 of ID, name and birth date, each empty
+    where absent) tell patients apart without it.
     """
 
     source: Source = field(repr=False, compare=False)
@@ -84,7 +83,7 @@ class SliceHeader:
     modality: str
     image_type: tuple[str, ...]
     patient_id: str = field(repr=False)
-    patient_digest: str
+    patient_digests: tuple[str, ...]
     patient_age_years: float | None
     series_description: str = field(repr=False)
     body_part_examined: str
@@ -105,6 +104,7 @@ class SliceHeader:
     patient_sex: str = ""
     manufacturer: str = field(default="", repr=False)
     modality_lut: ModalityLut | None = None
+    hints: Hints = NO_HINTS
 
     @property
     def rows(self) -> int:
@@ -193,8 +193,8 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
         modality=text(_TAGS["modality"]) or "",
         image_type=tuple(part.upper() for part in texts(_TAGS["image_type"])),
         patient_id=text(_TAGS["patient_id"]) or "",
-        patient_digest=_patient_digest(elements),
-        patient_age_years=_age_years(text(_TAGS["patient_age"])),
+        patient_digests=patient_digests(elements),
+        patient_age_years=age_years(text(_TAGS["patient_age"])),
         series_description=text(_TAGS["series_description"]) or "",
         body_part_examined=(text(_TAGS["body_part_examined"]) or "").upper(),
         convolution_kernel=kernel[0] if kernel else "",
@@ -206,7 +206,7 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
         image_position_patient=numbers(_TAGS["image_position_patient"]),
         image_orientation_patient=numbers(_TAGS["image_orientation_patient"]),
         pixel_spacing_mm=numbers(_TAGS["pixel_spacing"]),
-        slice_thickness_mm=_positive(numbers(_TAGS["slice_thickness"])),
+        slice_thickness_mm=positive_mm(numbers(_TAGS["slice_thickness"])),
         rescale_slope=numbers(_TAGS["rescale_slope"]),
         rescale_intercept=numbers(_TAGS["rescale_intercept"]),
         rescale_type=rescale_type,
@@ -214,6 +214,7 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
         patient_sex=(text(_TAGS["patient_sex"]) or "").upper(),
         manufacturer=text(_TAGS["manufacturer"]) or "",
         modality_lut=lut,
+        hints=hints_of(elements),
     )
 
 
@@ -247,25 +248,3 @@ def _pixel_layout(elements: Elements) -> PixelLayout:
 def is_valid_uid(uid: str) -> bool:
     """Whether this is a UID by DICOM PS3.5 section 9.1 (leading zeros are let pass)."""
     return len(uid) <= 64 and _UID.fullmatch(uid) is not None
-
-
-def _patient_digest(elements: Elements) -> str:
-    parts = (elements.values.get(_TAGS[tag], b"") for tag in ("patient_id", "patient_name", "patient_birth_date"))
-    return hashlib.sha256(b"\0".join(part.strip(b" \0") for part in parts)).hexdigest()
-
-
-def _age_years(text: str | None) -> float | None:
-    """Age from DICOM's form nnnD, nnnW, nnnM or nnnY; None for any other, and for 0Y, which de-identification writes."""
-    days = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
-    if text is None or text[-1:] not in days or not text[:-1].isdigit():
-        return None
-    if int(text[:-1]) == 0 and text[-1] == "Y":
-        return None
-    return int(text[:-1]) * days[text[-1]] / days["Y"]
-
-
-def _positive(numbers: tuple[float, ...] | None) -> float | None:
-    """The one positive finite number, else None."""
-    if numbers is None or len(numbers) != 1 or not math.isfinite(numbers[0]) or numbers[0] <= 0:
-        return None
-    return numbers[0]

@@ -1,12 +1,12 @@
 """Everything that was found in what the user pointed at: studies, their series, and what was left out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ich_seq.dicom.checks import check_is_ct, check_slice
-from ich_seq.dicom.choose import StudyCandidates, choose_series
+from ich_seq.dicom.choose import Candidate, StudyCandidates, choose_series
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import FileFaultError
 from ich_seq.dicom.findings import Finding, finding, gather
@@ -14,9 +14,10 @@ from ich_seq.dicom.frames import expand_frames
 from ich_seq.dicom.header import SliceHeader, parse_header
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.series import build_series
-from ich_seq.dicom.sources import list_sources
-from ich_seq.errors import InputRefusedError, NoCtError, NoDicomError, SeriesRefusedError
+from ich_seq.dicom.sources import list_sources, no_dicom
+from ich_seq.errors import InputRefusedError, NoCtError, SeriesRefusedError
 
+_BROKEN = frozenset({Code.D_UNREADABLE, Code.D_TRUNCATED, Code.D_INFLATE_LIMIT, Code.D_HEADER_LIMIT})
 _NOT_DICOM = frozenset({Code.D_NOT_DICOM, Code.D_NOT_REGULAR, Code.D_NESTED_ARCHIVE, Code.D_FILE_SIZE})
 
 
@@ -47,7 +48,7 @@ class _Sorting:
         """One header to its series, or to what is dropped."""
         key = (header.study_instance_uid, header.series_instance_uid)
         try:
-            check_is_ct(header)
+            check_is_ct(header, self.options)
         except FileFaultError as fault:
             self.dropped.append(finding(fault.code, fault.detail, [header.name]))
             return
@@ -108,21 +109,32 @@ def _headers(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[SliceHea
 def _study(study_uid: str, sorting: _Sorting, series_uid: str | None) -> StudyCandidates:
     keys = [key for key in sorting.series_keys() if key[0] == study_uid]
     all_series = []
-    unusable: list[Finding] = []
+    unusable: dict[str, list[Finding]] = {}
     for key in keys:
         headers = sorting.headers.get(key, [])
         if not headers:
-            unusable.extend(sorting.dropped_ct[key])
+            unusable[key[1]] = gather(sorting.dropped_ct[key])
             continue
         found = list(sorting.dropped_ct.get(key, []))
         if any(other[1] == key[1] and other[0] != key[0] for other in sorting.series_keys() if key[1]):
             found.append(finding(Code.W_SERIES_UID_REUSED))
         all_series.append(build_series(headers, found, sorting.options))
-    asked_for_unusable = series_uid is not None and not sorting.headers.get((study_uid, series_uid))
-    if not all_series or asked_for_unusable:
-        return StudyCandidates(study_uid, None, [], _all_dropped(gather(unusable)))
-    sorting.dropped.extend(unusable)
-    return choose_series(all_series, series_uid)
+    every = [item for found in unusable.values() for item in found]
+    if not all_series or series_uid in unusable:
+        refused = list(unusable[series_uid]) if series_uid in unusable else gather(every)
+        return StudyCandidates(study_uid, None, _candidates_of(unusable), _all_dropped(refused), refused)
+    sorting.dropped.extend(every)
+    study = choose_series(all_series, series_uid)
+    candidates = sorted([*study.candidates, *_candidates_of(unusable)], key=lambda item: item.series_instance_uid)
+    return replace(study, candidates=candidates)
+
+
+def _candidates_of(unusable: Mapping[str, Sequence[Finding]]) -> list[Candidate]:
+    """The series of which no file can be used, each with the reasons."""
+    return [
+        Candidate(uid, "", 0, False, "no slice can be used: " + ", ".join(f"{item} [{item.count}]" for item in found))
+        for uid, found in sorted(unusable.items())
+    ]
 
 
 def _all_dropped(found: Sequence[Finding]) -> SeriesRefusedError:
@@ -137,13 +149,13 @@ def _nothing_to_score(paths: Sequence[Path], dropped: Sequence[Finding]) -> Inpu
     found = gather(dropped)
     count = sum(item.count for item in found)
     if count == 0:
-        return NoDicomError(f"{where}: no file at all; point at the folder or zip that holds the CT slices")
-    broken = [item for item in found if item.code in (Code.D_UNREADABLE, Code.D_TRUNCATED, Code.D_INFLATE_LIMIT)]
+        return no_dicom(where, "no file at all; point at the folder or zip that holds the CT slices")
+    broken = [item for item in found if item.code in _BROKEN]
     if broken and all(item.code in _NOT_DICOM or item in broken for item in found):
-        return NoDicomError(f"{where}: no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
+        return no_dicom(where, f"no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
     if all(item.code in _NOT_DICOM for item in found):
         which = "the file is not DICOM" if count == 1 else f"none of {count} files is DICOM"
-        return NoDicomError(
-            f"{where}: {which}; point at the folder or zip that holds the CT slices, or name a NIfTI file"
-        )
-    return NoCtError(f"{where}: DICOM, but no CT image among {count} files; point at the axial CT series")
+        return no_dicom(where, f"{which}; point at the folder or zip that holds the CT slices, or name a NIfTI file")
+    code = Code.E_NO_CT.value
+    what = f"DICOM, but no CT image among {count} files; point at the axial CT series"
+    return NoCtError(f"{where}: {code}: {what}", code=code)

@@ -11,23 +11,47 @@ class Limits:
     """What is accepted at most (or at least); sizes in bytes, lengths in mm, angles in degrees."""
 
     file_bytes: int = 600 * MIB
-    """Largest file, archive member or inflated data set."""
+    """Largest file or archive member."""
     archive_members: int = 20_000
     """Most members of one zip."""
+    directory_bytes: int = 64 * MIB
+    """Largest central directory of a zip."""
     archive_bytes: int = 8 * GIB
     """Most bytes that one zip may unpack to."""
+    archive_ratio: int = 30
+    """Most bytes out of a whole zip for each byte in, once it unpacks to more than `archive_ratio_from` bytes."""
+    archive_ratio_from: int = GIB
+    """Size below which a whole zip's ratio is not looked at."""
     volume_bytes: int = 2 * GIB
     """Most bytes of one NIfTI volume, inflated: it is held in memory."""
     inflate_ratio: int = 200
     """Most bytes out for each byte in, once `inflate_ratio_from` bytes have come out."""
     inflate_ratio_from: int = 10 * MIB
     """Size below which the ratio is not looked at: an empty slice compresses very well."""
+    inflated_bytes: int = 96 * MIB
+    """Most bytes of an inflated data set, which is held in memory: the largest slice and a header."""
+    header_elements: int = 100_000
+    """Most elements and items that are walked in one header; a sequence that is stepped over counts once."""
+    header_depth: int = 64
+    """Most levels of sequences in one header."""
+    group_elements: int = 1000
+    """Most elements of the file meta information, and of the group of the pixel data."""
     meta_bytes: int = MIB
-    """Largest value in the file meta information."""
+    """Largest value that is read of a header or of the file meta information."""
     slice_bytes: int = 64 * MIB
     """Most bytes of one decoded slice."""
     encapsulated_bytes: int = 128 * MIB
     """Most bytes of one compressed pixel element."""
+    fragments: int = 100_000
+    """Most fragments of one compressed pixel element."""
+    tiles: int = 4096
+    """Most tiles of one JPEG 2000 stream."""
+    decoder_bytes: int = 2 * GIB
+    """Most memory (address space) of a process that decodes compressed pixels."""
+    decoder_seconds: int = 20
+    """Longest time for one compressed frame; then its decoder is killed."""
+    decoder_start_seconds: int = 60
+    """Longest time for a decoding process to start."""
     frames: int = 10_000
     """Most frames of one file."""
     trailing_pixel_bytes: int = 1024
@@ -50,6 +74,8 @@ class Limits:
     """Least share of an image that is not air, to be judged by what it consists of."""
     names_listed: int = 10
     """Most file names kept in one finding."""
+    coordinate_mm: float = 10_000.0
+    """Largest coordinate of a slice, either way: no scanner is larger."""
     orthonormal: float = 1e-3
     """Tolerance of ImageOrientationPatient's lengths and dot product."""
     orientation_deg: float = 1.0
@@ -68,6 +94,8 @@ class Limits:
     """A step above this many expected spacings is a gap."""
     gap_mm: float = 20.0
     """Largest distance between neighbours."""
+    rounding_mm: float = 1e-3
+    """What projections of decimal strings onto the normal may be off: a step this little above a limit is at the limit."""
     missing_share: float = 0.10
     """Largest share of slices that may be missing."""
     in_plane_shift_mm: float = 1.0
@@ -78,6 +106,12 @@ class Limits:
     """Least coverage of a whole head."""
     coverage_max_mm: float = 300.0
     """Most coverage of a head alone."""
+    coverage_usual_mm: float = 120.0
+    """Coverage below which numbers that do not begin with 1 count as a sign that slices are missing at an end."""
+    assumed_field_mm: float = 250.0
+    """Width of the field of view where no slice states PixelSpacing: usual for head CT, 0.49 mm a pixel at 512."""
+    localizers: int = 2
+    """Most upright images among axial ones that are taken as localizers."""
     few_slices: int = 5
     """Fewer slices than this are worth a warning."""
 

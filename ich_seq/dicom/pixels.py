@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Integer
 
 from ich_seq.dicom.checks import Rescale, check_pixels, rescale_of
 from ich_seq.dicom.codes import Code
-from ich_seq.dicom.elements import UNDEFINED_LENGTH, FileFaultError
+from ich_seq.dicom.elements import UNDEFINED_LENGTH, FileFaultError, open_body
 from ich_seq.dicom.header import SliceHeader, file_error, parse_header
 from ich_seq.dicom.layout import PixelLayout
 from ich_seq.dicom.modality_lut import ModalityLut
@@ -137,7 +137,7 @@ def pixel_bytes(header: SliceHeader) -> bytes:
     length = layout.frame_bytes if native else min(layout.length, layout.end - layout.offset)
     try:
         if layout.deflated:
-            raw = _inflated(header)[offset : offset + length]
+            raw = _inflated(header, offset, length)
         else:
             raw = header.source.read_at(offset, length)
     except OSError as error:
@@ -147,12 +147,10 @@ def pixel_bytes(header: SliceHeader) -> bytes:
     return raw
 
 
-def _inflated(header: SliceHeader) -> bytes:
-    from ich_seq.dicom.elements import open_body
-
-    stream = open_body(header.source).stream
-    stream.seek(0)
-    return stream.read()
+def _inflated(header: SliceHeader, offset: int, length: int) -> bytes:
+    with open_body(header.source).stream as stream:
+        stream.seek(offset)
+        return stream.read(length)
 
 
 def stored_values(header: SliceHeader) -> tuple[Integer[np.ndarray, "y x"], bool]:

@@ -6,11 +6,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from ich_seq.dicom.arrange import SeriesFaultError, arrange
+from ich_seq.dicom.arrange import arrange
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.content import content_findings
-from ich_seq.dicom.findings import Finding, finding, gather
-from ich_seq.dicom.geometry import InPlane, in_plane_of, normal_of, position_of, shifted_slices, tilt_deg
+from ich_seq.dicom.findings import Finding, SeriesFaultError, finding, gather
+from ich_seq.dicom.geometry import (
+    InPlane,
+    in_plane_of,
+    normal_of,
+    position_of,
+    shifted_slices,
+    tilt_deg,
+    usual_slice,
+)
 from ich_seq.dicom.header import SliceHeader, is_valid_uid
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
@@ -90,9 +98,7 @@ def build_series(
     Source: DICOM PS3.3 C.7.6.2.1.1.
     """
     found = list(dropped)
-    if any(
-        not is_valid_uid(uid) for header in headers for uid in (header.sop_instance_uid, header.series_instance_uid)
-    ):
+    if any(not is_valid_uid(uid) for header in headers for uid in _uids_of(header)):
         found.append(finding(Code.N_UID_NONSTANDARD))
     try:
         ordered = arrange(headers, found, options)
@@ -101,18 +107,23 @@ def build_series(
     return _measured(ordered, found)
 
 
+def _uids_of(header: SliceHeader) -> tuple[str, str, str]:
+    return header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
+
+
 def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
     """The series of ordered, consistent slices."""
-    normal = normal_of(headers[0])
+    usual = usual_slice(headers)
+    normal = normal_of(usual)
     positions = tuple(float(position_of(header) @ normal) for header in headers)
-    spacing = _spacing(headers)
-    in_plane = in_plane_of(headers[0])
+    spacing = analyse_spacing(positions, [header.slice_thickness_mm for header in headers])
+    in_plane = in_plane_of(usual)
     tilt = tilt_deg(headers, normal)
     found = [
         *found,
         *content_findings(headers),
         *_geometry_findings(headers, normal, tilt, in_plane),
-        *extent_findings(positions, spacing),
+        *extent_findings(positions, spacing, ends_missing(headers, positions, spacing)),
         *_spacing_findings(spacing, positions[0]),
     ]
     return Series(
@@ -147,12 +158,6 @@ def _refused(headers: list[SliceHeader], fault: SeriesFaultError, found: list[Fi
         in_plane=InPlane(False, False, False, 0.0),
         refusal=error,
     )
-
-
-def _spacing(headers: Sequence[SliceHeader]) -> Spacing:
-    normal = normal_of(headers[0])
-    positions = [float(position_of(header) @ normal) for header in headers]
-    return analyse_spacing(positions, [header.slice_thickness_mm for header in headers])
 
 
 def incomplete_error(spacing: Spacing) -> IncompleteSeriesError:
@@ -216,8 +221,11 @@ def _geometry_findings(
     return found
 
 
-def extent_findings(positions: Sequence[float], spacing: Spacing) -> list[Finding]:
-    """Warnings where a stack at these ascending positions in mm is no whole head: one slice, few, too short, too long."""
+def extent_findings(positions: Sequence[float], spacing: Spacing, missing: str = "") -> list[Finding]:
+    """Warnings where a stack at these ascending positions in mm is no whole head: one slice, few, too short, too long.
+
+    `missing` says what else tells that slices are missing at the ends.
+    """
     coverage = positions[-1] - positions[0] + spacing.spacing_mm
     if len(positions) == 1:
         return [finding(Code.W_SINGLE_SLICE)]
@@ -226,6 +234,27 @@ def extent_findings(positions: Sequence[float], spacing: Spacing) -> list[Findin
         found.append(finding(Code.W_FEW_SLICES, f"{len(positions)}"))
     if coverage < LIMITS.coverage_min_mm:
         found.append(finding(Code.W_SHORT_COVERAGE, f"{coverage:.0f} mm"))
+    elif missing:
+        found.append(finding(Code.W_SHORT_COVERAGE, missing))
     if coverage > LIMITS.coverage_max_mm:
         found.append(finding(Code.W_COVERAGE, f"{coverage:.0f} mm"))
     return found
+
+
+def ends_missing(headers: Sequence[SliceHeader], positions: Sequence[float], spacing: Spacing) -> str:
+    """What tells that slices are missing before the first or after the last, which no gap shows; empty where nothing does.
+
+    ImagesInAcquisition that exceeds the slices here and in the gaps (twice as many are another reconstruction's), or InstanceNumber
+    that counts from above 1 where less than 120 mm are covered.
+    """
+    there = len(headers) + sum(gap.missing for gap in spacing.gaps)
+    stated = {header.acquisition_number: header.hints.images_in_acquisition for header in headers}
+    expected = sum(count for count in stated.values() if count is not None)
+    if None not in stated.values() and there < expected < 2 * there:
+        return f"{there} of {expected} images of the acquisition"
+    numbers = [header.instance_number for header in headers if header.instance_number is not None]
+    counted = len(numbers) == len(headers) and max(numbers) - min(numbers) + 1 == there
+    coverage = positions[-1] - positions[0] + spacing.spacing_mm
+    if counted and min(numbers) > 1 and coverage < LIMITS.coverage_usual_mm:
+        return f"{coverage:.0f} mm, and InstanceNumber begins with {min(numbers)}"
+    return ""

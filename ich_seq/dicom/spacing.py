@@ -40,7 +40,7 @@ class Spacing:
     def refused(self) -> bool:
         """Whether too much is missing: above 10 % of the slices, or a gap above 20 mm."""
         widest = max((gap.gap_mm for gap in self.gaps), default=0.0)
-        return self.missing_share > LIMITS.missing_share or widest > LIMITS.gap_mm
+        return self.missing_share > LIMITS.missing_share or _above(widest, LIMITS.gap_mm)
 
 
 def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float | None]) -> Spacing:
@@ -49,7 +49,7 @@ def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float 
     A step is a gap when it is above 20 mm, or above 1.5 times what is expected there: the thickness of its neighbours
     or the step of the nearest plateau (three slices or more at one spacing), whichever is larger. Where plateaus make
     up less than half of the stack (many slices are missing), the expected step is the thickness, else the smallest
-    frequent step of which the others are multiples.
+    frequent step of which the others are multiples. A thickness above 20 mm is not believed: it would hide every gap.
 
     Raises:
         ValueError: positions do not ascend.
@@ -59,10 +59,10 @@ def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float 
     steps = np.diff(np.asarray(positions_mm, dtype=np.float64)).tolist()
     if min(steps) <= 0:
         raise ValueError("positions_mm must ascend")
-    expected = _expected_steps(steps, thickness_mm)
+    expected = _expected_steps(steps, [value if value and value <= LIMITS.gap_mm else None for value in thickness_mm])
     gaps, regular = [], []
     for index, (step, usual) in enumerate(zip(steps, expected, strict=True)):
-        if step > LIMITS.gap_ratio * usual or step > LIMITS.gap_mm:
+        if _above(step, LIMITS.gap_ratio * usual) or _above(step, LIMITS.gap_mm):
             missing = max(1, round(step / usual) - 1)
             gaps.append(Gap(float(positions_mm[index] - positions_mm[0]), step, missing))
         else:
@@ -148,6 +148,10 @@ def _base_step(steps: list[float]) -> float:
             return base
     largest = max(len(cluster) for cluster in clusters)
     return float(np.median(next(cluster for cluster in clusters if len(cluster) == largest)))
+
+
+def _above(step: float, limit: float) -> bool:
+    return step > limit + LIMITS.rounding_mm
 
 
 def _equal(a: float, b: float) -> bool:

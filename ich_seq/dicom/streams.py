@@ -1,37 +1,40 @@
 """Compressed frames: what their own streams declare, checked against the header before a decoder runs, then decoded."""
 
-import io
 import struct
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
 
+from ich_seq.dicom.children import decode_in_child
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import FileFaultError, file_boundary
+from ich_seq.dicom.fragments import frame_at
 from ich_seq.dicom.layout import PixelLayout
+from ich_seq.dicom.limits import LIMITS, MIB
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES, TransferSyntax
 
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _END_OF_STREAM = b"\xff\xd9"
+_TILE_PART = b"\xff\x90"
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 def decode_frame(encapsulated: bytes, layout: PixelLayout) -> Int32[np.ndarray, "y x"]:
     """The stored values of one frame of encapsulated pixel data (from the basic offset table on).
 
-    The one door to native decoders, so that they can be moved into another process.
+    The one door to decoders: what the stream says of itself is checked here, and a child process decodes.
 
     Raises:
-        FileFaultError: a stream that contradicts the header, ends too early, or that the decoder refuses.
+        FileFaultError: a stream that contradicts the header, ends too early, or that the decoder refuses or dies of.
+        IchSeqError: no child process can be started.
 
     Source: DICOM PS3.5 annex A.4; JPEG: ITU-T T.81 annex B; JPEG-LS: T.87 annex C; JPEG 2000: T.800 annex A.
     """
     syntax = TRANSFER_SYNTAXES[layout.transfer_syntax_uid]
+    frame = frame_at(encapsulated, layout.frame, layout.number_of_frames)
     with file_boundary(syntax.name):
-        frame = _frame(encapsulated, layout)
         check_stream(frame, syntax, layout)
-        return _decode(frame, syntax, layout)
+    return decode_in_child(frame, syntax, layout)
 
 
 def check_stream(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> None:
@@ -44,6 +47,8 @@ def check_stream(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> N
     Raises:
         FileFaultError: D-TRUNCATED or D-CODESTREAM.
     """
+    if len(frame) > 2 * layout.frame_bytes + MIB:  # no encoder makes a slice larger than it was, but for headers
+        raise FileFaultError(Code.D_DIMENSION_LIMIT, f"{len(frame)} bytes of {syntax.name} for one slice")
     if syntax.stream == "rle":
         _check_rle(frame, layout)
         return
@@ -55,39 +60,6 @@ def check_stream(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> N
         raise FileFaultError(Code.D_CODESTREAM, f"{rows} x {columns} x {components} in the stream")
     if precision > layout.bits_allocated:
         raise FileFaultError(Code.D_CODESTREAM, f"{precision} bits in the stream, {layout.bits_allocated} allocated")
-
-
-def _frame(encapsulated: bytes, layout: PixelLayout) -> bytes:
-    """One frame of the pixel data; a single-frame file must hold one frame and no more."""
-    from pydicom.encaps import generate_frames
-
-    frames = generate_frames(io.BytesIO(encapsulated), number_of_frames=layout.number_of_frames)
-    for index, frame in enumerate(frames):
-        if index == layout.frame:
-            return frame
-    raise FileFaultError(Code.D_TRUNCATED, f"frame {layout.frame + 1} of {layout.number_of_frames} is absent")
-
-
-def _decode(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> Int32[np.ndarray, "y x"]:
-    from pydicom.encaps import encapsulate
-    from pydicom.pixels import get_decoder
-
-    options: dict[str, Any] = {
-        "rows": layout.rows,
-        "columns": layout.columns,
-        "samples_per_pixel": 1,
-        "photometric_interpretation": layout.photometric_interpretation or "MONOCHROME2",
-        "number_of_frames": 1,
-        "bits_allocated": layout.bits_allocated,
-        "bits_stored": layout.bits_stored,
-        "pixel_representation": layout.pixel_representation,
-        "pixel_keyword": "PixelData",
-    }
-    decoder = get_decoder(syntax.uid)
-    decoded, _ = decoder.as_array(encapsulate([frame]), raw=True, decoding_plugin=syntax.plugin, **options)
-    if decoded.shape != (layout.rows, layout.columns):
-        raise FileFaultError(Code.D_CODESTREAM, f"decoded to shape {decoded.shape}")
-    return decoded.astype(np.int32)
 
 
 def _check_rle(frame: bytes, layout: PixelLayout) -> None:
@@ -128,6 +100,35 @@ def _j2k_size(frame: bytes) -> tuple[int, int, int, int]:
     """Rows, columns, components and bits from the SIZ segment, which follows the start marker at once."""
     if frame[:4] != b"\xff\x4f\xff\x51" or len(frame) < 43:
         raise FileFaultError(Code.D_CODESTREAM, "no JPEG 2000 size marker")
-    width, height, left, top = struct.unpack(">4I", frame[8:24])
+    width, height, left, top, tile_width, tile_height, tile_left, tile_top = struct.unpack(">8I", frame[8:40])
     components, depth = struct.unpack(">HB", frame[40:43])
+    across, down = (
+        -(-(size - start) // max(1, tile))
+        for size, start, tile in ((width, tile_left, tile_width), (height, tile_top, tile_height))
+    )
+    if across * down > LIMITS.tiles:
+        raise FileFaultError(Code.D_DIMENSION_LIMIT, f"{across * down} tiles in the stream")
+    _check_tile_parts(frame, across * down)
     return height - top, width - left, components, (depth & 0x7F) + 1
+
+
+def _check_tile_parts(frame: bytes, tiles: int) -> None:
+    """Every tile of JPEG 2000 is there, and its parts end inside the stream: a decoder fills in what is missing, and says nothing.
+
+    Source: ITU-T T.800 annex A.4.2.
+    """
+    position, length, seen = 2, 0, set[int]()
+    while frame[position : position + 2] != _TILE_PART:
+        if position + 4 > len(frame) or frame[position] != 0xFF:
+            raise FileFaultError(Code.D_CODESTREAM, "no JPEG 2000 tile")
+        position += 2 + struct.unpack(">H", frame[position + 2 : position + 4])[0]
+    while frame[position : position + 2] == _TILE_PART and position + 12 <= len(frame):
+        tile, length = struct.unpack(">HI", frame[position + 4 : position + 10])
+        seen.add(tile)
+        position += length or len(frame)  # 0: the last part goes on to the end
+        if 0 < length < 14:
+            raise FileFaultError(Code.D_CODESTREAM, "a JPEG 2000 tile without data")
+    if position > len(frame) and length:
+        raise FileFaultError(Code.D_TRUNCATED, "a JPEG 2000 tile ends too early")
+    if seen != set(range(tiles)):
+        raise FileFaultError(Code.D_CODESTREAM, f"{len(seen)} of {tiles} JPEG 2000 tiles")

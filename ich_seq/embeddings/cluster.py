@@ -14,11 +14,11 @@ import pandas as pd
 from ich_seq.embeddings.extract import (
     ExtractionReport,
     Extractor,
+    SeriesRows,
     claim_folder,
     extractor_identity,
     read_series,
     refuse_many,
-    series_of,
     store_series,
 )
 from ich_seq.embeddings.ledger import Done, Ledger, read_done, source_of
@@ -71,7 +71,7 @@ def extract_on_cluster(
     """
     extractor = extractor_identity(load_cnn(run.config, run.stage_one))
     claim_folder(run.features, extractor)
-    groups = series_of(table)
+    groups = SeriesRows(table)
     sources = [source_of(extractor, rows, root) for rows in groups]
     known, ledger = read_done(run.features), Ledger(run.features, "0-of-1")
     todo = [place for place, source in enumerate(sources) if source not in known]
@@ -88,9 +88,7 @@ def extract_on_cluster(
     return ExtractionReport(there, computed, unreadable)
 
 
-def _results(
-    client: Any, work: _Work, groups: list[pd.DataFrame], todo: list[int]
-) -> Iterator[tuple[int, tuple[Done, bool]]]:
+def _results(client: Any, work: _Work, groups: SeriesRows, todo: list[int]) -> Iterator[tuple[int, tuple[Done, bool]]]:
     """What became of each series, as it comes; only so many wait at the scheduler at a time."""
     from distributed import as_completed
 

@@ -1,11 +1,12 @@
 """Runs stage one over the series of a table and keeps what it says in the embedding cache."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,14 @@ from ich_seq.embeddings.part import SeriesFeatures, part_name, write_part
 from ich_seq.errors import CacheError, DatasetError, ModelError, PixelsUnreadableError, StaleCacheError
 from ich_seq.files import make_folder, write_text
 from ich_seq.manifest.table import slice_places
-from ich_seq.nifti import read_stored_slice
+from ich_seq.nifti import read_square_slice
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.read import read_slices
+from ich_seq.slices.window import PLANE
 
 EXTRACTOR_FILE = "extractor.txt"
+READ_COLUMNS = ("series_instance_uid", "sop_instance_uid", "position_mm", "path", "slice_index")
+"""What extraction needs of a table of slices."""
 _READ_AHEAD = 2
 _LARGEST_KEPT = float(np.finfo(np.float16).max)
 
@@ -71,17 +75,43 @@ class _LoadedSeries:
 
 def extractor_identity(network: SliceNet) -> str:
     """SHA-256 over every weight and every number of the preprocessing, as 64 hexadecimal digits."""
-    digest = hashlib.sha256(f"{network.preprocess.size} {network.preprocess.antialias}".encode())
+    digest = hashlib.sha256(f"{network.preprocess.size} {network.preprocess.antialias} {PLANE}".encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def series_of(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """The rows of each series, feet to head, in order of SeriesInstanceUID."""
-    ordered = table.sort_values(["series_instance_uid", "position_mm", "sop_instance_uid"], kind="stable")
-    return [rows for _, rows in ordered.groupby("series_instance_uid", sort=True)]
+class SeriesRows(Sequence[pd.DataFrame]):
+    """The rows of each series of a table, feet to head, in order of SeriesInstanceUID; a frame is made when it is asked for."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        ordered = table[list(READ_COLUMNS)].sort_values(
+            ["series_instance_uid", "position_mm", "sop_instance_uid"], kind="stable"
+        )
+        uids = ordered["series_instance_uid"]
+        first = np.flatnonzero((uids != uids.shift()).to_numpy(bool))
+        self._ordered = ordered
+        self._ends = np.append(first, len(ordered))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> pd.DataFrame: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[pd.DataFrame]: ...
+    def __getitem__(self, place: int | slice) -> pd.DataFrame | list[pd.DataFrame]:
+        """The rows of one series, or of several."""
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(f"series {place} of {len(self)}")
+        return self._ordered.iloc[self._ends[place] : self._ends[place + 1]]
+
+    def slices(self, places: Sequence[int]) -> int:
+        """How many slices the series at these places have."""
+        return int(np.diff(self._ends)[list(places)].sum())
 
 
 def extract(
@@ -102,19 +132,20 @@ def extract(
     """
     folder = extractor.folder
     claim_folder(folder, extractor.identity)
-    groups = series_of(table)[share.index :: share.of]
-    sources = [source_of(extractor.identity, rows, root) for rows in groups]
+    groups = SeriesRows(table)
+    mine = range(share.index, len(groups), share.of)
+    sources = {place: source_of(extractor.identity, groups[place], root) for place in mine}
     known, ledger = read_done(folder), Ledger(folder, f"{share.index}-of-{share.of}")
-    todo = [place for place, source in enumerate(sources) if source not in known]
-    unreadable = [reason for source in sources if source in known for reason in known[source].unreadable]
-    there, computed = len(groups) - len(todo), 0
-    for place, series in zip(todo, _read_ahead([groups[place] for place in todo], root), strict=True):
+    todo = [place for place, source in sources.items() if source not in known]
+    unreadable = [reason for source in sources.values() if source in known for reason in known[source].unreadable]
+    slices, there, computed = groups.slices(mine), len(mine) - len(todo), 0
+    for place, series in zip(todo, _read_ahead(groups, todo, root), strict=True):
         found, new = store_series(extractor, series)
         ledger.add(sources[place], found)
         unreadable += found.unreadable
-        refuse_many(unreadable, sum(map(len, groups)))
+        refuse_many(unreadable, slices)
         there, computed = there + (0 if new else 1), computed + (1 if new else 0)
-        on_series(there + computed, len(groups))
+        on_series(there + computed, len(mine))
     return ExtractionReport(there, computed, unreadable)
 
 
@@ -160,7 +191,7 @@ def finish(extractor: str, table: pd.DataFrame, root: Path, folder: Path) -> tup
         DatasetError: more than 1 % of the slices cannot be read.
     """
     known = read_done(folder)
-    found = [known.get(source_of(extractor, rows, root)) for rows in series_of(table)]
+    found = [known.get(source_of(extractor, rows, root)) for rows in SeriesRows(table)]
     if missing := sum(done is None for done in found):
         raise CacheError(
             f"{folder}: {missing} of {len(found)} series are not extracted yet; run the other shards, or "
@@ -223,14 +254,14 @@ def _identity(extractor: str, series: _LoadedSeries) -> str:
 
 
 def read_series(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
-    """One series from disk, in the order of its rows; slices that cannot be read are left out and named."""
+    """One series from disk, in the order of its rows; slices that cannot be read are left out, and named by UID: that is kept."""
     slices, kept, unreadable = [], [], []
-    for position, place in enumerate(slice_places(rows, root)):
+    for position, (place, uid) in enumerate(zip(slice_places(rows, root), rows["sop_instance_uid"], strict=True)):
         try:
-            slices.append(read_stored_slice(*place))
+            slices.append(read_square_slice(*place))
             kept.append(position)
         except PixelsUnreadableError as error:
-            unreadable.append(error.message)
+            unreadable.append(f"{uid}: {error.message.removeprefix(f'{place[0].name}: ')}")
     ordered = rows.iloc[kept]
     return _LoadedSeries(
         str(rows["series_instance_uid"].iloc[0]),
@@ -241,12 +272,12 @@ def read_series(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
     )
 
 
-def _read_ahead(groups: list[pd.DataFrame], root: Path) -> Iterator[_LoadedSeries]:
-    """The series one after another, the next being read while the one before is computed."""
+def _read_ahead(groups: SeriesRows, places: list[int], root: Path) -> Iterator[_LoadedSeries]:
+    """The series at these places one after another, the next being read while the one before is computed."""
     with ThreadPoolExecutor(max_workers=_READ_AHEAD) as pool:
-        waiting = [pool.submit(read_series, group, root) for group in groups[:_READ_AHEAD]]
-        for position in range(len(groups)):
+        waiting = [pool.submit(read_series, groups[place], root) for place in places[:_READ_AHEAD]]
+        for position in range(len(places)):
             series = waiting.pop(0).result()
-            if position + _READ_AHEAD < len(groups):
-                waiting.append(pool.submit(read_series, groups[position + _READ_AHEAD], root))
+            if position + _READ_AHEAD < len(places):
+                waiting.append(pool.submit(read_series, groups[places[position + _READ_AHEAD]], root))
             yield series

@@ -15,7 +15,7 @@ from ich_seq.errors import OutputError, PixelsUnreadableError
 from ich_seq.files import output_errors, write_text
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
-from ich_seq.nifti import read_stored_slice
+from ich_seq.nifti import read_square_slice
 from ich_seq.study.assemble import refuse_non_probabilities
 from ich_seq.study.score import CHUNK_SLICES, StudyModel
 from ich_seq.volume import Slice
@@ -77,7 +77,7 @@ def score_series(model: StudyModel, rows: pd.DataFrame, root: Path) -> SeriesSco
 
     for place, (path, index) in enumerate(slice_places(rows, root)):
         try:
-            chunk.append(read_stored_slice(path, index))
+            chunk.append(read_square_slice(path, index))
             kept.append(place)
         except PixelsUnreadableError as error:
             unreadable.append(error.message)

@@ -48,7 +48,7 @@ def read_unlabelled(
     pattern = description.layout.unlabelled_images
     if pattern is None:
         raise DatasetError(f"{description.name}: has no images without labels; there is nothing to submit")
-    files = sorted(root.glob(pattern))
+    files = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern))
     if not files:
         raise DatasetError(f"{root}: no file matches {pattern}; is this the dataset's root?", root=root)
     headers = read_headers(root, files, jobs, progress)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ich_seq.dicom import Code
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.labels import ANY_INDEX, LABEL_NAMES
 from ich_seq.manifest.description import DatasetDescription, find_images
@@ -77,8 +78,9 @@ def _patient(root: Path, file: Path, labels: pd.DataFrame) -> pd.DataFrame:
     of_patient = labels[labels.index.get_level_values(0) == int(name)]
     if len(of_patient) != len(wanted) or not wanted.isin(of_patient.index).all():
         raise DatasetError(
-            f"{file}: {len(wanted)} slices, and labels for {len(of_patient)}; the file or the labels are of another version",
+            f"{file}: {Code.E_LABEL_INCOMPLETE.value}: {len(wanted)} slices, and labels for {len(of_patient)}; "
+            "the file or the labels are of another version",
             path=file,
-            code="E-LABEL-INCOMPLETE",
+            code=Code.E_LABEL_INCOMPLETE.value,
         )
     return rows.join(labels.loc[wanted].reset_index(drop=True))

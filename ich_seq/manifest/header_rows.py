@@ -17,7 +17,12 @@ from ich_seq.volume import WHOLE_FILE
 Row = tuple[str | float | int, ...]
 _HEAD = np.array([0.0, 0.0, 1.0])
 _SEXES = ("M", "F", "O")
-_LONGEST_MAKER = 16
+_MAKERS = frozenset(
+    {
+        *("CANON", "ELSCINT", "FUJIFILM", "GE", "HITACHI", "IMATRON", "MARCONI", "NEUROLOGICA", "NEUSOFT"),
+        *("PHILIPS", "PICKER", "SAMSUNG", "SHIMADZU", "SIEMENS", "TOSHIBA", "UIH", "UNITED"),
+    }
+)
 _NEEDED = (
     "patient_id",
     "study_instance_uid",
@@ -30,14 +35,13 @@ _NEEDED = (
 )
 
 
-def read_rows(root: Path, files: Sequence[Path]) -> tuple[list[Row], dict[str, str]]:
+def read_rows(root: Path, files: Sequence[str]) -> tuple[list[Row], dict[str, str]]:
     """A row for each usable file, and for each other one why not, by its path relative to root."""
     rows: list[Row] = []
     failures: dict[str, str] = {}
-    for file in files:
-        path = file.relative_to(root).as_posix()
+    for path in files:
         try:
-            header = _usable_header(file)
+            header = _usable_header(root / path)
             rows.append(row_of(path, header, float(position_of(header) @ normal_of(header))))
         except PixelsUnreadableError as error:
             failures[path] = error.message
@@ -89,6 +93,11 @@ def age_group_of(years: float | None) -> str:
 
 
 def maker_of(manufacturer: str) -> str:
-    """The first word of Manufacturer in capitals, letters and digits only, such as `GE` or `SIEMENS`; empty if unknown."""
+    """The first word of Manufacturer in capitals where it is a known maker of CT, else `OTHER`; empty if unknown.
+
+    The element is free text, which no table of ours repeats.
+    """
     words = re.findall(r"[A-Z0-9]+", manufacturer.upper())
-    return words[0][:_LONGEST_MAKER] if words else ""
+    if not words:
+        return ""
+    return words[0] if words[0] in _MAKERS else "OTHER"

@@ -23,8 +23,8 @@ class Headers:
     failures: dict[str, str]
 
 
-def read_headers(root: Path, files: Sequence[Path], jobs: int, progress: Progress | None = None) -> Headers:
-    """The headers of `files`, which lie under root; `jobs` processes, 0 for one a core.
+def read_headers(root: Path, files: Sequence[str], jobs: int, progress: Progress | None = None) -> Headers:
+    """The headers of `files`, paths relative to root with `/`; `jobs` processes, 0 for one a core.
 
     A file is a failure when it is no CT image, cannot be parsed, lacks an identifier, its geometry or its rescale, or
     is too short for its pixels; the pixels themselves are not read. `progress(done, total)` counts files.

@@ -10,7 +10,7 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.label_files import check_any, read_label_csv, refused
 
 _ABSENT = 255
-_BLOCK_ROWS = 250_000
+_BLOCK_ROWS = 65_536
 
 
 def read_labels(path: Path) -> tuple[pd.DataFrame, list[str]]:

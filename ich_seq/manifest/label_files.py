@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ich_seq.dicom import Code
 from ich_seq.errors import DatasetError
 from ich_seq.labels import ANY_INDEX
 
+_CHUNK_ROWS = 65_536
+"""A block is read as Python's strings, six times the size of what is kept of it."""
 LISTED = 10
 """How many of the faulty a message names."""
 
@@ -22,7 +25,10 @@ def read_label_csv(path: Path) -> pd.DataFrame:
         DatasetError: no such file, or not CSV.
     """
     try:
-        rows = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
+        with pd.read_csv(
+            path, dtype="str", keep_default_na=False, encoding="utf-8-sig", chunksize=_CHUNK_ROWS
+        ) as blocks:
+            rows = pd.concat(list(blocks), ignore_index=True)
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file of labels", path=path) from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -89,7 +95,8 @@ def counted(what: str, items: Collection[str]) -> list[str]:
 
 
 def refused(path: Path, code: str, what: str, items: Iterable[object]) -> DatasetError:
-    """The refusal of a file of labels: how many there are of the faulty, and the first ten."""
+    """The refusal of a file of labels by the value of a `Code`: how many there are of the faulty, the first ten, what to do."""
+    remedy = Code(code).remedy
     every = [str(item) for item in items]
     shown = ", ".join(every[:LISTED]) + (", ..." if len(every) > LISTED else "")
-    return DatasetError(f"{path}: {code}: {len(every)} {what}: {shown}", path=path, code=code, items=every)
+    return DatasetError(f"{path}: {code}: {len(every)} {what}: {shown}. {remedy}", path=path, code=code, items=every)

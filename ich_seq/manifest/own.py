@@ -18,6 +18,7 @@ from ich_seq.manifest.label_files import (
     refused,
     without_repeats,
 )
+from ich_seq.manifest.pseudonyms import without_identities
 from ich_seq.manifest.rsna import MOST_LOST
 from ich_seq.manifest.table import HEADER_COLUMNS, PER_SCAN, PER_SLICE
 from ich_seq.manifest.volumes import stem_of, volume_rows
@@ -31,7 +32,7 @@ _NO_IMAGE = frozenset({".csv", ".tsv", ".txt", ".json", ".md", ".xlsx", ".pdf", 
 def index_own(
     description: DatasetDescription, root: Path, jobs: int, progress: Progress | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Every CT slice below root that the CSV labels, and notes on what was left out.
+    """Every CT slice below root that the CSV labels, and notes on what was left out; patients have pseudonyms.
 
     The CSV's first column is its key: `sop_instance_uid` or `path` (relative to root) for labels of slices, `series_instance_uid` or
     `study_instance_uid` for labels of scans. A NIfTI volume is labelled by its `path`, and by slice where there is a column
@@ -46,13 +47,15 @@ def index_own(
     singles = [file for file in files if file not in set(volumes) and file.suffix.lower() not in _NO_IMAGE]
     if not volumes and not singles:
         raise DatasetError(f"{root}: no image below it; --root is the folder that holds them", root=root)
-    headers = read_headers(root, singles, jobs, progress)
+    names = [file.relative_to(root).as_posix() for file in singles]
+    headers = read_headers(root, names, jobs, progress)
     notes += counted("files are no usable CT slices and are left out", headers.failures.values())
     table = pd.concat([headers.table, *(_volume(root, file) for file in volumes)], ignore_index=True)
     joined, unmatched = _join(table.astype(HEADER_COLUMNS), labels, key)
     if len(unmatched) > MOST_LOST * len(labels):
         raise refused(root / description.layout.labels, "E-LABEL-WITHOUT-IMAGE", "labels have no image", unmatched)
     notes += counted("labels have no image and are dropped", unmatched)
+    joined = without_identities(joined).astype(HEADER_COLUMNS)
     if without := len(table) - len(joined):
         notes.append(f"{without} slices have no label and are left out")
     return joined, notes

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from ich_seq.errors import DatasetError
-from ich_seq.manifest.description import DatasetDescription, find_images
+from ich_seq.manifest.description import DatasetDescription, find_names
 from ich_seq.manifest.headers import Progress, read_headers
 from ich_seq.manifest.kaggle import read_labels
 from ich_seq.manifest.label_files import counted
@@ -26,13 +26,14 @@ def index_rsna(
     """
     labels, notes = read_labels(root / description.layout.labels)
     excluded = {exclusion.image: exclusion.reason for exclusion in description.exclusions}
-    files = find_images(description, root)
-    notes += [f"{file.name}: left out: {excluded[file.stem]}" for file in files if file.stem in excluded]
-    headers = read_headers(root, [file for file in files if file.stem not in excluded], jobs, progress)
+    files = find_names(description, root)
+    left_out = [file for file in files if _stem(file) in excluded]
+    notes += [f"{PurePosixPath(file).name}: left out: {excluded[_stem(file)]}" for file in left_out]
+    headers = read_headers(root, [file for file in files if _stem(file) not in excluded], jobs, progress)
     notes += _lost(root, "files cannot be used and are dropped", headers.failures.values(), len(files))
     _refuse_repeated_uids(root, headers.table)
     table = headers.table.assign(image=headers.table["path"].map(_stem))
-    on_disk = {file.stem for file in files}
+    on_disk = {_stem(file) for file in files}
     unlabelled = table["image"][labels.index.get_indexer(pd.Index(table["image"])) < 0]
     imageless = labels.index.difference(pd.Index(sorted(on_disk | set(excluded))))
     notes += _lost(root, "images have no label and are dropped", unlabelled, len(files))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ich_seq.config import SplitConfig
+from ich_seq.dicom import Code
 from ich_seq.errors import DatasetError
 from ich_seq.labels import SUBTYPE_NAMES
 
@@ -81,8 +82,9 @@ def check_no_leak(table: pd.DataFrame) -> None:
         leaking = sorted(set(names[names.duplicated()]))
         if leaking:
             shown = ", ".join(leaking[:10]) + (", ..." if len(leaking) > 10 else "")
-            message = f"E-LEAK: {len(leaking)} {what} in more than one split: {shown}; split by patient again"
-            raise DatasetError(message, code="E-LEAK", items=leaking)
+            code = Code.E_LEAK
+            message = f"{code.value}: {len(leaking)} {what} in more than one split: {shown}. {code.remedy}"
+            raise DatasetError(message, code=code.value, items=leaking)
 
 
 def _deal(patients: int, shares: dict[str, float]) -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from ich_seq.dicom.resample import square_pixels
 from ich_seq.nifti.file import open_image, refused
-from ich_seq.volume import WHOLE_FILE, read_display_slice
+from ich_seq.volume import WHOLE_FILE, read_display_plane
 
 _OPEN_FILES = 2
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])  # NIfTI's world is RAS+
@@ -151,13 +152,27 @@ def read_stored_slice(path: Path, slice_index: int) -> Float32[np.ndarray, "y x"
     Raises:
         PixelsUnreadableError: the file or the slice cannot be read.
     """
+    return _read_plane(path, slice_index)[0]
+
+
+def read_square_slice(path: Path, slice_index: int) -> Float32[np.ndarray, "y x"]:
+    """As `read_stored_slice`, with square pixels: what a network is to see, in training as in scoring.
+
+    Of one file it is not known which pixel spacing its series has: unlike in scoring, a slice at another zoom than its
+    neighbours keeps it. Nor are thin slices averaged: each is a row with labels of its own.
+    """
+    return square_pixels(*_read_plane(path, slice_index))
+
+
+def _read_plane(path: Path, slice_index: int) -> tuple[Float32[np.ndarray, "y x"], tuple[float, float] | None]:
+    """A slice of a table and the distance between its rows and between its columns in mm, where known."""
     if slice_index == WHOLE_FILE:
-        return read_display_slice(path)
+        return read_display_plane(path)
     scan = _opened(path, path.stat().st_mtime_ns if path.exists() else 0)
     if slice_index not in scan.stored:
         what = f"has {len(scan)} slices, and slice {slice_index} is not among them"
         raise refused(path, what, "index the data again")
-    return scan[scan.stored.index(slice_index)]
+    return scan[scan.stored.index(slice_index)], scan.pixel_spacing_mm
 
 
 @functools.lru_cache(maxsize=_OPEN_FILES)

@@ -1,6 +1,7 @@
 """The curve of each label along the scan, and the bar of each score, as inline SVG of our own making."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -10,6 +11,7 @@ from ich_seq.study.result import Gap, LabelScore, SliceScore, StudyResult
 _WIDTH, _HEIGHT = 480.0, 168.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 12.0, 26.0, 30.0
 _WANTED_TICKS = 6
+_LABELLED_WIDTH = 36.0
 _TICK_STEPS_MM = (0.5, 1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000)
 
 
@@ -82,6 +84,18 @@ def unbroken_runs(result: StudyResult) -> list[list[SliceScore]]:
     return runs
 
 
+def gap_lines(result: StudyResult, widest: int | None = None) -> list[str]:
+    """Each gap in words: how many mm, and between which slices it lies; feet to head, or the `widest` ones only, the widest first."""
+    gaps = [(before[-1], after[0]) for before, after in pairwise(unbroken_runs(result))]
+    if widest is not None and len(gaps) > widest:
+        gaps = sorted(gaps, key=lambda gap: gap[0].position_mm - gap[1].position_mm)[:widest]
+    return [
+        f"{above.position_mm - below.position_mm:.1f} mm between slice {below.index + 1} at {below.position_mm:.1f} mm and slice "
+        f"{above.index + 1} at {above.position_mm:.1f} mm"
+        for below, above in gaps
+    ]
+
+
 def _line(frame: _Frame, run: list[SliceScore], stage: str, label: str) -> Markup:
     points = [(frame.x(s.position_mm), frame.y(getattr(s, stage).of(label))) for s in run]
     if len(points) == 1:
@@ -142,20 +156,27 @@ def _gap_bands(frame: _Frame, gaps: tuple[Gap, ...], name: str) -> Markup:
         '<defs><pattern id="gap-{name}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
         '<rect class="gap" width="6" height="6"/><line class="hatch" x1="0" x2="0" y1="0" y2="6"/></pattern></defs>'
     ).format(name=name)
-    bands = [
-        Markup(
-            '<rect x="{x:.1f}" width="{w:.1f}" y="{y:g}" height="{h:g}" fill="url(#gap-{name})"><title>{text}</title></rect>'
-        ).format(
-            x=frame.x(gap.after_mm),
-            w=max(frame.x(gap.after_mm + gap.gap_mm) - frame.x(gap.after_mm), 1.0),
-            y=_TOP,
-            h=_HEIGHT - _TOP - _BOTTOM,
-            name=name,
-            text=f"gap of {gap.gap_mm:.1f} mm: no slices here",
-        )
-        for gap in gaps
-    ]
-    return Markup("").join([pattern, *bands])
+    return Markup("").join([pattern, *(_gap_band(frame, gap, name) for gap in gaps)])
+
+
+def _gap_band(frame: _Frame, gap: Gap, name: str) -> Markup:
+    """One band, its width in mm written into it where there is room."""
+    left, right = frame.x(gap.after_mm), frame.x(gap.after_mm + gap.gap_mm)
+    band = Markup(
+        '<rect x="{x:.1f}" width="{w:.1f}" y="{y:g}" height="{h:g}" fill="url(#gap-{name})"><title>{text}</title></rect>'
+    ).format(
+        x=left,
+        w=max(right - left, 1.0),
+        y=_TOP,
+        h=_HEIGHT - _TOP - _BOTTOM,
+        name=name,
+        text=f"gap of {gap.gap_mm:.1f} mm: no slices here",
+    )
+    if right - left < _LABELLED_WIDTH:
+        return band
+    return band + Markup(
+        '<text class="gap-width" x="{x:.1f}" y="{y:g}" text-anchor="middle">{mm:.0f} mm</text>'
+    ).format(x=(left + right) / 2, y=_TOP + 11, mm=gap.gap_mm)
 
 
 def _peak(frame: _Frame, score: LabelScore) -> Markup:

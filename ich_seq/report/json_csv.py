@@ -2,8 +2,10 @@
 
 import csv
 import io
+import itertools
 
 from ich_seq.labels import LABEL_NAMES
+from ich_seq.report.curves import unbroken_runs
 from ich_seq.study.result import SliceScore, StudyResult
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -17,7 +19,8 @@ def result_json(result: StudyResult) -> str:
 def slices_csv(result: StudyResult) -> str:
     """One row a slice, feet to head: place, UID, position in mm, both stages' probabilities, stage two's calibrated ones; the notice.
 
-    A calibrated probability is empty where the model has none.
+    A calibrated probability is empty where the model has none. `gap_above_mm` is the distance to the next slice where slices are
+    missing in between, and empty elsewhere. `averaged_slices` says of how many thin slices a row is the mean, 1 where it is one slice.
 
     A spreadsheet never sees a formula: text that starts like one is prefixed with an apostrophe. Source: OWASP, CSV injection.
     """
@@ -30,10 +33,21 @@ def slices_csv(result: StudyResult) -> str:
     ]
     sheet = io.StringIO()
     writer = csv.writer(sheet, lineterminator="\n")
-    writer.writerow([*header, "status", "notice"])
+    writer.writerow([*header, "gap_above_mm", "averaged_slices", "status", "notice"])
+    gaps = _gaps_above(result)
     for score in result.slices:
-        writer.writerow([*_cells(score), result.status.value, "research software, not for clinical use"])
+        beside = (gaps.get(score.index, ""), len(score.averaged_sop_instance_uids) or 1)
+        writer.writerow([*_cells(score), *beside, result.status.value, "research software, not for clinical use"])
     return sheet.getvalue()
+
+
+def _gaps_above(result: StudyResult) -> dict[int, str]:
+    """The gap in mm above the slices that have one, by slice index."""
+    runs = unbroken_runs(result)
+    return {
+        below[-1].index: f"{above[0].position_mm - below[-1].position_mm:.3f}"
+        for below, above in itertools.pairwise(runs)
+    }
 
 
 def inert_cell(text: str) -> str:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ich_seq.dicom import Code
+from ich_seq.dicom.person import Patient
 from ich_seq.labels import ANY, SUBTYPES
-from ich_seq.report.curves import all_curves, score_bar, shown
+from ich_seq.report.curves import all_curves, gap_lines, score_bar, shown
 from ich_seq.report.key_slices import KeyImage, KeySlice, choose_key_slices
 from ich_seq.report.page import render_page
 from ich_seq.study.result import LabelScore, Reading, SliceScore, Status, StudyResult
@@ -29,6 +31,7 @@ _READING_WORDS = {
     Reading.INDETERMINATE.value: "Slices are missing and a bleed may lie between those that are there: whatever the score, "
     "nothing here reads absent.",
 }
+_GAPS_AT_A_GLANCE = 4
 _KINDS = {"refused": "Scored although refused:", "dropped": "Not used:", "warning": "Warning:", "note": "Note:"}
 
 
@@ -41,10 +44,11 @@ class _Noticed:
     todo: str
 
 
-def render_study_page(result: StudyResult, images: Sequence[KeyImage] = ()) -> str:
+def render_study_page(result: StudyResult, images: Sequence[KeyImage] = (), patient: Patient | None = None) -> str:
     """The page. `images` are drawn by `draw_key_images` for the slices that `choose_key_slices` names; others are left out.
 
-    Every text of the result is escaped; the page's own policy lets a browser load nothing and run nothing.
+    `patient` is whom the user asked to be named; without it the page names nobody. Every text is escaped; the page's own policy lets
+    a browser load nothing and run nothing.
     """
     return render_page(
         "study.html.j2",
@@ -57,8 +61,12 @@ def render_study_page(result: StudyResult, images: Sequence[KeyImage] = ()) -> s
         rows=_score_rows(result),
         noticed=_noticed(result),
         curves=all_curves(result),
+        gaps=gap_lines(result),
+        widest=gap_lines(result, _GAPS_AT_A_GLANCE),
+        patient=() if patient is None else _patient_lines(patient),
         key_slices=_key_slices(result, images),
         slices=[_slice_row(score) for score in result.slices],
+        averaged=any(score.averaged_sop_instance_uids for score in result.slices),
         shorts=[label.abbreviation for label in (ANY, *SUBTYPES)],
         shown=shown,
     )
@@ -92,7 +100,7 @@ def _reading_words(result: StudyResult) -> str:
 def _noticed(result: StudyResult) -> list[_Noticed]:
     """Findings and dropped slices of the scored series, the gravest first; files from elsewhere stand further down."""
     dropped = [
-        _Noticed("dropped", _KINDS["dropped"], f"{item.count} × {item.reason}", item.code, "")
+        _Noticed("dropped", _KINDS["dropped"], f"{item.count} × {item.reason}", item.code, _todo(remedy_of(item.code)))
         for item in result.dropped
         if item.in_series
     ]
@@ -108,6 +116,21 @@ def _todo(what_to_do: str) -> str:
     return "" if what_to_do.startswith("Nothing") else what_to_do
 
 
+def remedy_of(code: str) -> str:
+    """What to do about a code; empty for one of a later version."""
+    return next((known.remedy for known in Code if known.value == code), "")
+
+
+def _patient_lines(patient: Patient) -> list[tuple[str, str]]:
+    facts = {
+        "Name": patient.name,
+        "ID": patient.patient_id,
+        "Born": patient.birth_date,
+        "Study date": patient.study_date,
+    }
+    return [(name, value or "not stated") for name, value in facts.items()]
+
+
 def _key_slices(result: StudyResult, images: Sequence[KeyImage]) -> list[dict[str, Any]]:
     drawn = {image.index: image for image in images}
     return [
@@ -115,6 +138,7 @@ def _key_slices(result: StudyResult, images: Sequence[KeyImage]) -> list[dict[st
             "image": drawn[key.index],
             "number": key.index + 1,
             "position_mm": result.slices[key.index].position_mm,
+            "averaged": len(result.slices[key.index].averaged_sop_instance_uids),
             "words": _words(key),
         }
         for key in choose_key_slices(result)

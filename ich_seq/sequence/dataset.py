@@ -44,14 +44,14 @@ def label_scans(series: Iterator[ReducedSeries], table: pd.DataFrame) -> dict[st
         DatasetError: a slice of the cache has no row in the table.
     """
     labels = table[list(LABEL_NAMES)].to_numpy(np.float32)
-    uids = table["sop_instance_uid"].to_numpy(object)
+    uids = table["sop_instance_uid"].array
     rows_of = table.groupby("series_instance_uid").indices
     scans = {}
     for features in series:
         if features.series_instance_uid not in rows_of:
             continue
         rows = rows_of[features.series_instance_uid]
-        row_of = dict(zip(uids[rows], rows, strict=True))
+        row_of = dict(zip(uids.take(rows), rows, strict=True))
         found = [row_of.get(uid, -1) for uid in features.sop_instance_uids]
         if -1 in found:
             raise DatasetError(

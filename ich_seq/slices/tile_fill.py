@@ -13,7 +13,7 @@ from torch import Tensor
 from ich_seq.config import PreprocessConfig
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.manifest.table import slice_places
-from ich_seq.nifti import read_stored_slice
+from ich_seq.nifti import read_square_slice, read_stored_slice
 from ich_seq.pools import in_order
 from ich_seq.slices.tile_cache import TileCache, claim_folder, open_tile_cache
 from ich_seq.slices.tile_part import FULL, KEY, PARTS, TileFormat, write_part
@@ -50,7 +50,7 @@ class _Job:
         preprocess = Preprocess(self.config)
         for place in slice_places(self.slices, self.root):
             try:
-                hu = torch.from_numpy(read_stored_slice(*place))
+                hu = torch.from_numpy(read_square_slice(*place))
             except PixelsUnreadableError as error:
                 yield error.message
             else:

@@ -15,7 +15,7 @@ from ich_seq.config import PreprocessConfig, Window
 from ich_seq.errors import CacheError
 from ich_seq.files import in_memory
 
-FORMAT = 1
+FORMAT = 2
 FORMAT_FILE = "tiles.json"
 PARTS = "parts"
 KEY = ["sop_instance_uid", "path", "slice_index"]

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
-from ich_seq.nifti import read_stored_slice
+from ich_seq.nifti import read_square_slice
 from ich_seq.slices.tile_cache import TileCache
 from ich_seq.slices.tile_part import FULL
 from ich_seq.slices.window import Preprocess
@@ -59,7 +59,7 @@ class _SliceFiles(Dataset):
 
     def __getitem__(self, row: int) -> tuple[int, Tile]:
         try:
-            hu = read_stored_slice(*self.places[row])
+            hu = read_square_slice(*self.places[row])
         except PixelsUnreadableError as error:
             return row, error.message
         return row, self.preprocess.tiles(torch.from_numpy(hu).unsqueeze(0))[0]

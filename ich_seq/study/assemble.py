@@ -11,43 +11,33 @@ from jaxtyping import Float, Float32, Float64
 
 from ich_seq import __version__
 from ich_seq.calibration import Curve, Uncalibrated
-from ich_seq.dicom import Candidate, Code, Finding, Severity
-from ich_seq.errors import IncompleteSeriesError, ModelError
+from ich_seq.dicom import Candidate, Finding
+from ich_seq.errors import ModelError
 from ich_seq.labels import LABEL_NAMES, LABELS, Label
 from ich_seq.model.bundle import BundleInfo
 from ich_seq.study.inputs import Scan
 from ich_seq.study.result import (
     CalibratedProbabilities,
-    CandidateSummary,
-    Dropped,
-    FindingSummary,
-    Gap,
     LabelScore,
     ModelIdentity,
     Peak,
     Probabilities,
-    SeriesSummary,
     SliceScore,
     Status,
     StudyResult,
     reading_of,
-    status_of,
 )
+from ich_seq.study.summaries import (
+    candidate_summaries,
+    dropped_summaries,
+    finding_summaries,
+    series_summary,
+    status_of_scan,
+)
+from ich_seq.study.thin import averaged_uids, lowest_mm
 from ich_seq.thresholds import SCAN
 
 _COMPUTED_WITH = ("numpy", "pydicom", "nibabel", "torch", "openvino")
-# Files that were never slices of the stack: leaving them out leaves no hole.
-_NEVER_SLICES = frozenset(
-    {
-        Code.D_NOT_DICOM,
-        Code.D_DICOMDIR,
-        Code.D_NOT_REGULAR,
-        Code.D_NESTED_ARCHIVE,
-        Code.D_NOT_CT_IMAGE,
-        Code.D_LOCALIZER,
-        Code.D_NOT_GRAYSCALE,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +70,7 @@ def assemble(
         ModelError: a probability is not a finite number in [0, 1].
     """
     refuse_non_probabilities(probabilities.stage_one, probabilities.stage_two)
-    in_series = [found for found in volume.findings if found.severity is Severity.DROPPED]
-    status = _status(volume, in_series)
+    status = status_of_scan(volume)
     slices = _slice_scores(volume, probabilities, _calibrated_slices(use.info, probabilities.stage_two))
     calibrated = _calibrated_scan(use.info, probabilities.stage_two)
     return StudyResult(
@@ -93,13 +82,10 @@ def assemble(
         model=_model_identity(use.info),
         scan=tuple(_label_score(label, slices, status, use.info, calibrated[label.name]) for label in LABELS),
         slices=slices,
-        series=_series_summary(volume),
-        candidates=tuple(_candidate(candidate) for candidate in candidates),
-        findings=tuple(_finding(found) for found in volume.findings if found.severity is not Severity.DROPPED),
-        dropped=(
-            *(_dropped(found, True) for found in in_series),
-            *(_dropped(found, False) for found in dropped_elsewhere),
-        ),
+        series=series_summary(volume),
+        candidates=candidate_summaries(candidates),
+        findings=finding_summaries(volume.findings),
+        dropped=dropped_summaries(volume.findings, dropped_elsewhere),
         timings_s={phase: round(seconds, 4) for phase, seconds in timings_s.items()},
         versions=_versions(use.device),
     )
@@ -117,15 +103,6 @@ def refuse_non_probabilities(*stages: Float[np.ndarray, "s l"]) -> None:
         wrong = np.flatnonzero(~((stage >= 0) & (stage <= 1)).all(axis=1))
         if wrong.size:
             raise ModelError(f"the model gave no number for slice {int(wrong[0]) + 1}; its weights cannot be used")
-
-
-def _status(volume: Scan, dropped: Sequence[Finding]) -> Status:
-    holes = any(found.code not in _NEVER_SLICES for found in dropped)
-    refused = isinstance(volume.refusal, IncompleteSeriesError)
-    codes = {found.code for found in volume.findings}
-    warnings = any(code.severity is Severity.WARNING for code in codes)
-    holes = holes or Code.W_RESCALE_OUTLIER in codes
-    return status_of(slices_missing=bool(volume.stack.gaps) or refused or holes, warnings=warnings)
 
 
 def _calibrated_slices(info: BundleInfo, score: Float32[np.ndarray, "s l"]) -> list[CalibratedProbabilities | None]:
@@ -155,15 +132,17 @@ def _slice_scores(
     volume: Scan, probabilities: ScanProbabilities, calibrated: Sequence[CalibratedProbabilities | None]
 ) -> tuple[SliceScore, ...]:
     positions, names, corners = volume.positions_mm, volume.sop_instance_uids, volume.image_positions_patient
+    lowest, averaged = lowest_mm(volume), averaged_uids(volume)
     return tuple(
         SliceScore(
             index=index,
             sop_instance_uid=names[index],
-            position_mm=round(positions[index] - positions[0], 4),
+            position_mm=round(positions[index] - lowest, 4),
             image_position_patient=corners[index],
             stage_one=_probabilities(probabilities.stage_one[index]),
             stage_two=_probabilities(probabilities.stage_two[index]),
             calibrated=calibrated[index],
+            averaged_sop_instance_uids=averaged[index],
         )
         for index in range(len(volume))
     )
@@ -200,44 +179,6 @@ def _peak(label: str, slices: Sequence[SliceScore], stage: str) -> Peak:
         position_mm=highest.position_mm,
         sop_instance_uid=highest.sop_instance_uid,
     )
-
-
-def _series_summary(volume: Scan) -> SeriesSummary:
-    stack = volume.stack
-    return SeriesSummary(
-        slices=len(volume),
-        rows=stack.rows,
-        columns=stack.columns,
-        spacing_mm=round(stack.spacing_mm, 4),
-        coverage_mm=round(stack.coverage_mm, 4),
-        tilt_deg=round(stack.tilt_deg, 2),
-        gaps=tuple(Gap(after_mm=round(after, 4), gap_mm=round(gap, 4)) for after, gap in stack.gaps),
-    )
-
-
-def _candidate(candidate: Candidate) -> CandidateSummary:
-    return CandidateSummary(
-        series_instance_uid=candidate.series_instance_uid,
-        slices=candidate.slices,
-        chosen=candidate.chosen,
-        reason=candidate.reason,
-    )
-
-
-def _finding(found: Finding) -> FindingSummary:
-    return FindingSummary.model_validate(
-        {
-            "code": found.code.value,
-            "severity": found.severity.name.lower(),
-            "message": found.message,
-            "what_to_do": found.code.remedy,
-            "count": found.count,
-        }
-    )
-
-
-def _dropped(found: Finding, in_series: bool) -> Dropped:
-    return Dropped(code=found.code.value, reason=found.message, count=found.count, in_series=in_series)
 
 
 def _model_identity(info: BundleInfo) -> ModelIdentity:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
 
-RESULT_VERSION = "1.1"
+RESULT_VERSION = "1.2"
 SCHEMA_FILE = "result.schema.json"
 
 LabelName = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
@@ -90,6 +90,9 @@ class SliceScore(Part):
     """What the slice suggests once the whole scan has been read."""
     calibrated: CalibratedProbabilities | None = None
     """Stage two's, calibrated for slices; null where the model has no calibration. Since 1.1."""
+    averaged_sop_instance_uids: tuple[str, ...] = ()
+    """Of the thin slices that this one is the mean of, feet to head; `sop_instance_uid` and the positions are then those of the middle
+    one. Empty where a slice was scored as it is. Since 1.2."""
 
 
 class Peak(Part):
@@ -132,7 +135,7 @@ class Gap(Part):
     """Slices are missing here."""
 
     after_mm: Millimetres
-    """Position of the slice below the gap, as `SliceScore.position_mm`."""
+    """Position of the slice below the gap (of the thin slice, where thin ones were averaged), as `SliceScore.position_mm`."""
     gap_mm: Millimetres
     """From that slice to the next."""
 

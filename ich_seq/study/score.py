@@ -11,12 +11,15 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from ich_seq.dicom import AS_IT_IS, ReadOptions, Severity
-from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError, SeriesRefusedError, UsageError
+from ich_seq.dicom import AS_IT_IS, ReadOptions
+from ich_seq.dicom.resample import square_pixels
+from ich_seq.errors import IchSeqError, InputRefusedError, UsageError
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
 from ich_seq.study.inputs import DicomStudy, Inputs, NiftiFile, Scan, find_studies
+from ich_seq.study.refusal import read_through, refusal_of
 from ich_seq.study.result import StudyResult
+from ich_seq.study.thin import as_the_model_knows
 from ich_seq.volume import Slice
 
 CHUNK_SLICES = 8
@@ -31,7 +34,7 @@ class StudyModel(Protocol):
     device: str
 
     def read_slices(self, slices_hu: Sequence[Slice]) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"]]:
-        """Stage one on slices in HU: probabilities, and what stage two reads beside them."""
+        """Stage one on slices in HU, with square pixels: probabilities, and what stage two reads beside them."""
         ...
 
     def refine(
@@ -178,14 +181,13 @@ class _Scoring:
             with _timed(seconds, "read_pixels"):
                 opened = study.open()
             name = opened.scan.study_instance_uid
-            self._refuse(opened.scan.refusal)
-            self._refuse_warnings(opened.scan)
+            self._refuse_from_headers(opened.scan)
         except IchSeqError as error:
             return FailedStudy(name, error, len(inputs.studies))
         with _timed(seconds, "load_model"):
             model = self._loaded()
         try:
-            probabilities, settled = self._both_stages(model, opened.scan, seconds)
+            probabilities, settled = self._both_stages(model, as_the_model_knows(opened.scan), seconds)
             use = ModelUse(model.info, model.device)
             result = assemble(settled, probabilities, use, opened.candidates, inputs.dropped, seconds)
         except IchSeqError as error:
@@ -197,16 +199,15 @@ class _Scoring:
             self._model = load_model(Path(self._model), self._compute)
         return self._model
 
-    def _refuse(self, refusal: IchSeqError | None) -> None:
-        if refusal is not None and not (self._options.allow_incomplete and isinstance(refusal, IncompleteSeriesError)):
+    def _refuse(self, scan: Scan) -> None:
+        refusal = refusal_of(scan, self._options)
+        if refusal is not None:
             raise refusal
 
-    def _refuse_warnings(self, scan: Scan) -> None:
-        """Under `strict`, what would be a warning beside the scores."""
-        warnings = [found for found in scan.findings if found.severity is Severity.WARNING]
-        if self._options.strict and warnings:
-            said = "; ".join(str(found) for found in warnings)
-            raise SeriesRefusedError(f"refused under --strict: {said}", code=warnings[0].code.value)
+    def _refuse_from_headers(self, scan: Scan) -> None:
+        """What headers refuse, before a model is loaded; under `strict` every slice is read first, so that no code goes unnamed."""
+        if refusal_of(scan, self._options) is not None:
+            self._refuse(read_through(scan) if self._options.strict else scan)
 
     def _both_stages(
         self, model: StudyModel, volume: Scan, seconds: dict[str, float]
@@ -219,8 +220,7 @@ class _Scoring:
             prob.append(chunk_prob)
             reduced.append(chunk_reduced)
         settled = volume.settled()
-        self._refuse(settled.refusal)
-        self._refuse_warnings(settled)
+        self._refuse(settled)
         kept = np.isin(places, list(volume.left_out), invert=True)
         stage_one = np.concatenate(prob)[kept]
         with _timed(seconds, "stage_two"):
@@ -228,14 +228,14 @@ class _Scoring:
         return ScanProbabilities(stage_one, stage_two), settled
 
     def _chunks(self, volume: Scan, seconds: dict[str, float]) -> Iterator[tuple[list[Slice], list[int]]]:
-        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with their indices."""
+        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with square pixels, and their indices."""
         slices = volume.read()
         while True:
             chunk: list[Slice] = []
             indices: list[int] = []
             with _timed(seconds, "read_pixels"):
                 for index, hu in itertools.islice(slices, CHUNK_SLICES):
-                    chunk.append(hu)
+                    chunk.append(square_pixels(hu, volume.pixel_spacing_mm))
                     indices.append(index)
                     self._on_slices(index + 1, len(volume))
             if not chunk:

@@ -45,6 +45,12 @@ def test_inspect_of_a_model_and_of_a_study_loads_no_heavy_library(tmp_path: Path
     assert not modules_after("inspect", str(tmp_path / "scan.nii.gz"), cwd=tmp_path) & (HEAVY - {"scipy"})
 
 
+def test_check_and_codes_load_no_heavy_library(tmp_path: Path) -> None:
+    make_series(tmp_path / "scan", slices=20)
+    assert not modules_after("check", str(tmp_path / "scan"), cwd=tmp_path) & (HEAVY | {"nibabel", "safetensors"})
+    assert not modules_after("codes", cwd=tmp_path) & HEAVY
+
+
 def test_scoring_loads_neither_pandas_nor_scikit_learn_nor_scipy_nor_matplotlib(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "model")
     make_series(tmp_path / "scan", slices=6)

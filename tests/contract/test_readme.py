@@ -8,6 +8,8 @@ import click
 import pytest
 
 from ich_seq.cli import COMMANDS, main
+from ich_seq.errors import IchSeqError
+from ich_seq.study.check import EXIT_CODES
 
 PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -50,6 +52,14 @@ def test_each_command_exists_and_has_help(name: str) -> None:
 @pytest.mark.parametrize("name", re.findall(r"^make (\w+)", "\n".join(shell_lines()), flags=re.MULTILINE))
 def test_each_make_target_of_the_readme_exists(name: str) -> None:
     assert re.search(rf"^{name}:", (PROJECT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_each_exit_code_stands_in_the_table() -> None:
+    def codes(error: type[IchSeqError]) -> set[int]:
+        return {error.exit_code}.union(*map(codes, error.__subclasses__()))
+
+    listed = [int(code) for code in re.findall(r"^\| (\d+) \|", README, flags=re.MULTILINE)]
+    assert listed == sorted({0, 130, *EXIT_CODES.values(), *codes(IchSeqError)})
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!https?://|#)([^)#]+)", README))

@@ -86,6 +86,25 @@ def test_a_header_is_dumped_without_names_dates_and_free_text(dataset: Path) -> 
     assert not any(MARKER in line.value for line in lines.values())
 
 
+def test_a_header_is_dumped_without_text_in_coded_words_uids_and_numbers(tmp_path: Path) -> None:
+    """Nothing keeps an exporter from writing a name into any of them."""
+
+    def edit(one, index):
+        one.BodyPartExamined = MARKER
+        one.ImageType = ["ORIGINAL", MARKER, "AXIAL"]
+        one.ScanOptions = "HELIX"
+        one.StudyInstanceUID = MARKER
+        one.PerformedProcedureStepStartDate = "20240101"
+
+    (path,) = make_series(tmp_path, slices=1, edit=edit)
+    path.write_bytes(path.read_bytes().replace(b"\x20\x00\x13\x00IS\x02\x001 ", b"\x20\x00\x13\x00IS\x02\x00AB"))
+    lines = {line.keyword: line.value for line in dump_header(path)}
+    for keyword in ("BodyPartExamined", "ImageType", "StudyInstanceUID", "InstanceNumber"):
+        assert lines[keyword] == HIDDEN, keyword
+    assert (lines["ScanOptions"], lines["Modality"], lines["Rows"]) == ("HELIX", "CT", "64")
+    assert lines["SOPInstanceUID"].startswith("1.2.826.")
+
+
 def test_what_cannot_be_read_is_counted_or_refused(dataset: Path, tmp_path: Path) -> None:
     table, _ = index_dataset("own", dataset, SPLIT, IndexChoices(jobs=1))
     broken = dataset / table["path"].iloc[0]

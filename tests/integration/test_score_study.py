@@ -24,7 +24,8 @@ from ich_seq.dicom import ReadOptions
 from ich_seq.errors import IncompleteSeriesError, InputRefusedError, UsageError
 from ich_seq.files import temporary_beside
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
-from ich_seq.study.result import Status, StudyResult, result_schema
+from ich_seq.report.curves import unbroken_runs
+from ich_seq.study.result import Gap, Status, StudyResult, result_schema
 from ich_seq.study.score import CHUNK_SLICES, FailedStudy, ScoredStudy, score_studies
 
 FILES = {"result.json", "slices.csv", "report.html"}
@@ -173,6 +174,22 @@ def test_too_incomplete_a_series_is_scored_only_when_asked(model, network, torn,
     assert "E-INCOMPLETE" in {found.code for found in result.findings}
 
 
+def test_strict_refuses_what_would_be_a_warning_and_names_every_code(model, gapped, head, tmp_path):
+    """Contrast is known from headers, the cut JPEG-LS stream only from pixels: both are named, and no model is needed for it."""
+
+    def with_contrast(dataset, index):
+        dataset.ContrastBolusAgent = "Iodine"
+
+    paths = make_series(tmp_path / "cut", slices=20, syntax="jpegls", edit=with_contrast)
+    paths[7].write_bytes(paths[7].read_bytes()[:-200] + bytes(200))
+    assert ichseq("cut", "--model", model, "--out", "out", "--quiet").exit_code == 0
+    shutil.rmtree("out")
+    refused(ichseq("cut", "--model", model, "--out", "out", "--strict"), 3, "W-CONTRAST", "W-SLICE-GAP", "; D-")
+    refused(ichseq(gapped, "--model", model, "--out", "out", "--strict"), 3, "--strict refuses W-SLICE-GAP")
+    assert not (tmp_path / "out").exists()
+    assert ichseq(head, "--model", model, "--out", "out", "--strict", "--quiet").exit_code == 0
+
+
 def test_a_slice_that_cannot_be_decoded_is_left_out_and_said(network, tmp_path):
     """JPEG-LS cut short inside its stream, while the header is whole: seen only when pixels are read."""
     paths = make_series(tmp_path / "cut", slices=20, syntax="jpegls")
@@ -221,14 +238,40 @@ class CountingModel:
 
 
 def test_a_thousand_slices_pass_in_small_chunks(network, tmp_path):
-    make_series(tmp_path / "long", slices=1000, size=(64, 64), spacing_mm=0.2)
+    make_series(tmp_path / "long", slices=1000, size=(64, 64), spacing_mm=2.5)
     counting = CountingModel(network.info)
     result = ich_seq.score_study(tmp_path / "long", counting)
     assert len(result.slices) == 1000
     assert counting.chunks == [CHUNK_SLICES] * (1000 // CHUNK_SLICES)
-    assert result.series.coverage_mm == pytest.approx(200.0, abs=0.1)
+    assert result.series.coverage_mm == pytest.approx(2500.0, abs=0.1)
     prob, reduced = np.full((1000, 6), 0.5, np.float32), np.zeros((1000, 8), np.float32)
     assert network.refine(reduced, prob).shape == (1000, 6)
+
+
+def test_thin_slices_are_scored_as_means_that_name_their_files(model, tmp_path):
+    """160 slices 1.25 mm apart without five of them: a gap of 7.5 mm, which no mean spans."""
+    paths = make_series(tmp_path / "thin", slices=160, size=(64, 64), spacing_mm=1.25)
+    for path in paths[80:85]:
+        path.unlink()
+    assert ichseq(tmp_path / "thin", "--model", model, "--out", tmp_path / "out").exit_code == 0
+    text = (tmp_path / "out" / "result.json").read_text(encoding="utf-8")
+    jsonschema.validate(json.loads(text), result_schema())
+    result = StudyResult.model_validate_json(text)
+    # by hand: 100 mm below the gap in 20 parts of four slices, 93.75 mm above it in 19
+    assert len(result.slices) == result.series.slices == 39
+    names = [name for score in result.slices for name in score.averaged_sop_instance_uids]
+    assert len(set(names)) == len(names) == 155
+    for score in result.slices:
+        assert score.sop_instance_uid in score.averaged_sop_instance_uids
+        # the factory's lowest slice lies at 50 mm
+        assert score.position_mm == pytest.approx(score.image_position_patient[2] - 50, abs=1e-4)
+    assert result.series.gaps == (Gap(after_mm=79 * 1.25, gap_mm=7.5),)
+    below, above = unbroken_runs(result)
+    assert (len(below), len(above)) == (20, 19)
+    assert {score.reading for score in result.scan} == {"indeterminate"}
+    rows = list(csv.DictReader((tmp_path / "out" / "slices.csv").read_text(encoding="utf-8").splitlines()))
+    assert sum(int(row["averaged_slices"]) for row in rows) == 155
+    assert "(mean of 4 thin ones)" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_several_studies_get_a_folder_each_and_failures_exit_4(model, head, torn, tmp_path):
@@ -309,7 +352,7 @@ def test_a_place_that_cannot_be_is_an_output_error(model, head, out):
 
 def test_an_empty_folder_is_refused(model, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(ichseq("empty", "--model", model, "--out", "out"), 3, "empty: no file at all")
+    refused(ichseq("empty", "--model", model, "--out", "out"), 3, "empty: E-NO-DICOM: no file at all")
     assert not (tmp_path / "out").exists()
 
 
@@ -406,6 +449,26 @@ def test_no_header_text_reaches_any_file_or_the_terminal(model, tmp_path):
     assert "MARKER" not in done.output
     for path in (tmp_path / "out").iterdir():
         assert "MARKER" not in path.read_text(encoding="utf-8")
+
+
+def test_the_patient_is_named_in_the_report_alone_and_only_when_asked(model, tmp_path):
+    def named(dataset, index):
+        dataset.PatientName, dataset.PatientID = "<b>MARKER^One", "MARKER-2"
+        dataset.PatientBirthDate, dataset.StudyDate = "19010203", "20240203"
+
+    make_series(tmp_path / "scan", slices=20, edit=named)
+    done = ichseq("scan", "--model", model, "--out", "out", "--show-patient")
+    assert done.exit_code == 0, done.output
+    assert "MARKER" not in done.output
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for words in ("&lt;b&gt;MARKER, One", "MARKER-2", "1901-02-03", "2024-02-03"):
+        assert words in page
+    for name in FILES - {"report.html"}:
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        assert not re.search("MARKER|1901|2024", text)
+    assert ichseq("scan", "--model", model, "--out", "plain", "--quiet").exit_code == 0
+    plain = (tmp_path / "plain" / "report.html").read_text(encoding="utf-8")
+    assert not re.search("MARKER|1901-02-03|2024-02-03", plain)
 
 
 def test_a_process_of_its_own_scores_and_prints_json(model, network, head, tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from ich_seq.dicom import read_slice_hu, read_study_files
+from ich_seq.dicom import read_header, read_slice_hu, read_study_files
+from ich_seq.dicom.frames import expand_frames
 from ich_seq.errors import IncompleteSeriesError, PixelsUnreadableError, SeriesRefusedError
 from ich_seq.volume import Volume
 
@@ -236,6 +237,23 @@ def test_a_perfusion_map_in_an_enhanced_file_is_refused(real_data):
     refusal = only_study(real_data / "compressed" / "eCT_Supplemental.dcm").refusal
     assert isinstance(refusal, SeriesRefusedError)
     assert refusal.code == "E-DERIVED"
+
+
+def test_frames_of_an_enhanced_file_have_what_its_groups_say(real_data):
+    header = read_header(real_data / "compressed" / "eCT_Supplemental.dcm")
+    first, second = expand_frames(header)
+    # As pydicom prints the two functional groups; positions are the frames' own, all else is shared.
+    assert (first.image_position_patient, second.image_position_patient) == (
+        (99.5, -301.5, -159.0),
+        (99.5, -301.5, -149.0),
+    )
+    for index, frame in enumerate((first, second)):
+        assert frame.image_orientation_patient == (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        assert (frame.pixel_spacing_mm, frame.slice_thickness_mm) == ((0.388672, 0.388672), 10.0)
+        assert (frame.rescale_slope, frame.rescale_intercept, frame.rescale_type) == ((1.0,), (-1024.0,), "US")
+        assert frame.image_type == ("DERIVED", "PRIMARY", "PERFUSION", "RCBF")
+        assert frame.contrast_bolus_agent
+        assert (frame.acquisition_number, frame.pixels.frame) == (1, index)
 
 
 def test_no_real_file_leaks_a_warning_or_a_log_record(real_data, caplog):

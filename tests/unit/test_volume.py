@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from dicom_factory import as_rsna, make_series, ramp_hu
+from dicom_factory import as_rsna, make_series, ramp_hu, set_pixels
 
 from ich_seq.dicom import read_study_files
 from ich_seq.errors import IncompleteSeriesError, PixelsUnreadableError, SeriesRefusedError
@@ -162,6 +162,89 @@ def test_digest_is_the_same_before_and_after_reading(tmp_path):
     fresh, read = volume_of(tmp_path), volume_of(tmp_path)
     list(read.read())
     assert fresh.pixel_digest() == read.pixel_digest()
+
+
+@pytest.mark.parametrize("tilt_deg", [0.0, 15.0])
+@pytest.mark.parametrize("outlier", [0, 5, 23])
+def test_a_slice_at_another_zoom_is_brought_onto_the_grid_of_its_series(tmp_path, outlier, tilt_deg):
+    """One slice was reconstructed at 0.4 instead of 0.5 mm about the same centre: its ramp is as steep in mm."""
+
+    def zoomed(dataset, index):
+        if index != outlier:
+            return
+        x, y, z = dataset.ImagePositionPatient
+        along = np.array(dataset.ImageOrientationPatient[3:])
+        corner = np.array([x, y, z]) + 31.5 * 0.1 * along + np.array([39.5 * 0.1, 0, 0])
+        dataset.ImagePositionPatient = [round(float(value), 9) for value in corner]
+        dataset.PixelSpacing = [0.4, 0.4]
+        rows, columns = np.mgrid[:64, :80]
+        # by hand: row r of the zoomed slice lies at row 31.5 + 0.8 (r - 31.5) of the others
+        ramp = -24 + 7 * index + 3 * (31.5 + 0.8 * (rows - 31.5)) + 39.5 + 0.8 * (columns - 39.5)
+        set_pixels(dataset, np.round(ramp))
+
+    make_series(tmp_path / "zoomed", 24, zoomed, tilt_deg=tilt_deg)
+    make_series(tmp_path / "plain", 24, tilt_deg=tilt_deg)
+    volume, plain = volume_of(tmp_path / "zoomed"), volume_of(tmp_path / "plain")
+    assert {"W-SPACING-OUTLIER", "W-POSITION-OUTLIER"} & {item.code.value for item in volume.findings} == {
+        "W-SPACING-OUTLIER"
+    }
+    assert volume.pixel_spacing_mm == (0.5, 0.5)
+    np.testing.assert_allclose(volume.affine, plain.affine, atol=1e-6)  # positions have nine decimals
+    for index in range(24):
+        if index != outlier:
+            np.testing.assert_array_equal(volume[index], plain[index])
+    # The zoomed slice reaches over the middle 51 rows and 64 columns; beyond them is air.
+    middle, reach = slice(7, 57), slice(9, 71)
+    np.testing.assert_allclose(volume[outlier][middle, reach], plain[outlier][middle, reach], atol=1.0)  # whole HU
+    assert (volume[outlier][:6] == -1024).all()
+    assert (volume[outlier][:, -7:] == -1024).all()
+
+
+TURNS = {
+    (False, False, False): [1, 0, 0, 0, 1, 0],
+    (False, False, True): [-1, 0, 0, 0, 1, 0],
+    (False, True, False): [1, 0, 0, 0, -1, 0],
+    (False, True, True): [-1, 0, 0, 0, -1, 0],
+    (True, False, False): [0, 1, 0, 1, 0, 0],
+    (True, False, True): [0, 1, 0, -1, 0, 0],
+    (True, True, False): [0, -1, 0, 1, 0, 0],
+    (True, True, True): [0, -1, 0, -1, 0, 0],
+}
+
+
+@pytest.mark.parametrize(("turn", "orientation"), TURNS.items(), ids=str)
+def test_all_eight_ways_to_store_an_axial_image_give_one_volume(tmp_path, turn, orientation):
+    """Feet first, prone, on the side: each is one of the eight; the first voxel is 39.5 mm to the left and 31.5 mm to the back."""
+    transpose, flip_rows, flip_columns = turn
+
+    def stored(dataset, index):
+        hu = ramp_hu(index)
+        hu = hu[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+        set_pixels(dataset, np.ascontiguousarray(hu.T if transpose else hu))
+        dataset.ImageOrientationPatient = orientation
+        dataset.ImagePositionPatient = [
+            -100.0 + 39.5 * flip_columns,
+            -110.0 + 31.5 * flip_rows,
+            50.0 + 5 * index,
+        ]
+
+    make_series(tmp_path, 5, stored)
+    volume = volume_of(tmp_path)
+    np.testing.assert_array_equal(volume.array(), [ramp_hu(index) for index in range(5)])
+    np.testing.assert_allclose(volume.affine[:3, 3], [-100, -110, 50], atol=1e-9)  # rounding of float64
+    assert not {"W-ORIENTATION", "E-NOT-AXIAL"} & {item.code.value for item in volume.findings}
+
+
+@pytest.mark.parametrize(("degrees", "warned"), [(15, False), (25, True), (65, True), (75, False)])
+def test_a_rotation_in_the_plane_of_more_than_20_degrees_is_warned_of(tmp_path, degrees, warned):
+    cos, sin = (round(float(f(np.radians(degrees))), 9) for f in (np.cos, np.sin))
+
+    def turned(dataset, index):
+        dataset.ImageOrientationPatient = [cos, sin, 0, -sin, cos, 0]
+
+    make_series(tmp_path, 5, turned)
+    codes = {item.code.value for item in volume_of(tmp_path).findings}
+    assert ("W-ORIENTATION" in codes) == warned
 
 
 def test_padding_found_while_reading_is_counted_in_the_findings(tmp_path):

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ich_seq.cli.summary import print_summary
 from ich_seq.labels import LABEL_NAMES, LABELS, RESEARCH_NOTICE
-from ich_seq.study.result import Status
+from ich_seq.study.result import Dropped, Status
 
 
 def printed(result, width=80):
@@ -62,3 +62,11 @@ def test_calibrated_scores_and_sides_of_thresholds_are_shown(width):
     assert "at or above 0.500" in lines[place + 1]
     assert "below 0.500" in printed(calibrated_result(), width)
     assert "Neither is a diagnosis" in words(printed(calibrated_result(), width))
+
+
+def test_what_to_do_stands_under_what_was_found():
+    lost = Dropped(code="D-TRUNCATED", reason="cut", count=2, in_series=True)
+    result = example_result(text="SOME-TEXT").model_copy(update={"dropped": (lost,)})
+    text = words(printed(result))
+    assert "warning SOME-TEXT [W-TEST] SOME-TEXT" in text
+    assert "not used 2 x cut [D-TRUNCATED] Copy or export the file again." in text

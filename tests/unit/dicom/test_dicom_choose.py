@@ -1,5 +1,5 @@
 import pytest
-from dicom_factory import generate_series_uid, make_series
+from dicom_factory import generate_series_uid, generate_study_uid, make_series
 
 from ich_seq.dicom import read_study_files
 from ich_seq.errors import InputRefusedError, SeriesRefusedError
@@ -97,3 +97,47 @@ def test_when_no_series_can_be_scored_the_study_says_how_many(tmp_path):
     (study,) = read_study_files([tmp_path]).studies
     assert study.chosen is None
     assert str(study.refusal).startswith("none of the 2 CT series can be scored (E-DERIVED, E-NOT-AXIAL)")
+
+
+def cut(folder):
+    """Every file of a folder without its last 100 bytes."""
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-100])
+
+
+def test_a_series_of_which_no_file_can_be_used_is_listed_with_the_reason(tmp_path):
+    make_series(tmp_path / "a", 3, **in_one_study("a"))
+    make_series(tmp_path / "b", 3, **in_one_study("b"))
+    cut(tmp_path / "b")
+    (study,) = read_study_files([tmp_path]).studies
+    assert study.chosen is not None
+    assert study.chosen.series_instance_uid == generate_series_uid("a")
+    lost = reason_of(study, "b")
+    assert (lost.chosen, lost.slices) == (False, 0)
+    assert lost.reason == ("no slice can be used: D-TRUNCATED: Pixel data that end too early: 10140 of 10240 bytes [3]")
+    uids = [candidate.series_instance_uid for candidate in study.candidates]
+    assert uids == sorted(uids)
+
+
+def test_a_series_that_is_asked_for_and_cannot_be_used_is_refused_for_its_own_reason(tmp_path):
+    make_series(tmp_path / "a", 3, **in_one_study("a"))
+    make_series(tmp_path / "b", 3, **in_one_study("b"))
+    make_series(tmp_path / "c", 3, **in_one_study("c", PhotometricInterpretation="RGB"))
+    cut(tmp_path / "b")
+    (study,) = read_study_files([tmp_path], series_uid=generate_series_uid("b")).studies
+    assert study.chosen is None
+    assert isinstance(study.refusal, SeriesRefusedError)
+    assert study.refusal.code == "E-NO-SLICE-LEFT"
+    assert "D-TRUNCATED" in str(study.refusal)
+    assert "D-NOT-GRAYSCALE" not in str(study.refusal)
+
+
+def test_each_of_several_studies_has_its_own_choice_or_refusal(tmp_path):
+    make_series(tmp_path / "a", 3, uid_seed="a")
+    make_series(tmp_path / "b", 3, lambda dataset, _index: setattr(dataset, "RescaleType", "US"), uid_seed="b")
+    found = {study.study_instance_uid: study for study in read_study_files([tmp_path]).studies}
+    one, two = found[generate_study_uid("a")], found[generate_study_uid("b")]
+    assert one.chosen is not None
+    assert one.chosen.study_instance_uid == generate_study_uid("a")
+    assert isinstance(two.refusal, SeriesRefusedError)
+    assert two.refusal.code == "E-NOT-HU"

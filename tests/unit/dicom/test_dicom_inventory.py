@@ -185,18 +185,19 @@ def test_a_file_above_the_size_limit_is_not_read(tmp_path):
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(NoDicomError, match=r"nowhere: no such file or folder"):
+    with pytest.raises(NoDicomError, match=r"nowhere: E-NO-DICOM: no such file or folder"):
         read_study_files([tmp_path / "nowhere"])
 
 
 def test_an_empty_folder_has_no_dicom(tmp_path):
-    with pytest.raises(NoDicomError, match="no file at all"):
+    with pytest.raises(NoDicomError, match="E-NO-DICOM: no file at all") as caught:
         read_study_files([tmp_path])
+    assert caught.value.code == "E-NO-DICOM"
 
 
 def test_a_folder_of_other_files_has_no_dicom(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(NoDicomError, match="the file is not DICOM"):
+    with pytest.raises(NoDicomError, match="E-NO-DICOM: the file is not DICOM"):
         read_study_files([tmp_path])
 
 
@@ -204,8 +205,9 @@ def test_dicom_without_ct_is_said_so(tmp_path):
     image = make_slice(0)
     image.SOPClassUID, image.Modality = "1.2.840.10008.5.1.4.1.1.4", "MR"
     write(image, tmp_path / "mr.dcm")
-    with pytest.raises(NoCtError, match="DICOM, but no CT image among 1 files"):
+    with pytest.raises(NoCtError, match="E-NO-CT: DICOM, but no CT image among 1 files") as caught:
         read_study_files([tmp_path])
+    assert caught.value.code == "E-NO-CT"
 
 
 def test_a_truncated_file_alone_is_refused_by_name(tmp_path):
@@ -278,7 +280,7 @@ def test_a_deeply_nested_sequence_is_dropped(tmp_path):
     start = 132 + 12 + int.from_bytes(raw[140:144], "little")
     level = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     path.write_bytes(raw[:start] + level * 3000 + raw[start:])
-    assert dropped(tmp_path)["D-UNREADABLE"].files == (path.name,)
+    assert dropped(tmp_path)["D-HEADER-LIMIT"].files == (path.name,)
 
 
 def test_read_header_names_the_file_that_it_refuses(tmp_path):

@@ -39,6 +39,31 @@ def test_a_gap_above_20_mm_is_refused_however_long_the_series():
     assert spacing.refused
 
 
+@pytest.mark.parametrize(("excess_mm", "refused"), [(0.0, False), (4e-7, False), (0.002, True)])
+def test_a_gap_of_20_mm_is_the_widest_whatever_rounding_adds(excess_mm, refused):
+    """Four of 45 slices, 4 mm apart, are missing side by side: 8.9 %, a gap of 20 mm."""
+    spacing = analyse([4.0 * i + (excess_mm if i > 20 else 0) for i in range(45) if not 16 < i < 21])
+    assert spacing.gaps[0].gap_mm == pytest.approx(20 + excess_mm)
+    assert spacing.refused is refused
+
+
+def test_ten_percent_missing_is_not_yet_too_much():
+    spacing = analyse([p for p in range(0, 150, 5) if p not in (20, 60, 100)])  # 3 of 30
+    assert spacing.missing_share == pytest.approx(0.1)
+    assert not spacing.refused
+
+
+@pytest.mark.parametrize(("last_step", "gaps"), [(7.5, 0), (7.6, 1)])
+def test_a_step_of_one_and_a_half_times_the_others_is_the_widest_that_is_no_gap(last_step, gaps):
+    assert len(analyse([0, 5, 10, 15, 20, 20 + last_step]).gaps) == gaps
+
+
+@pytest.mark.parametrize(("step", "variable"), [(5.09, False), (5.11, True), (10.19, False), (10.21, True)])
+def test_steps_are_equal_within_a_tenth_of_a_millimetre_or_two_percent(step, variable):
+    usual = 5.0 if step < 6 else 10.0
+    assert analyse([0, usual, 2 * usual, 3 * usual, 3 * usual + step, 4 * usual + step]).variable is variable
+
+
 def test_slices_more_than_20_mm_apart_are_refused_even_when_even():
     assert analyse(np.arange(6) * 25.0).refused
 
@@ -59,6 +84,11 @@ def test_slice_thickness_accounts_for_wide_steps():
     positions = [0, 5, 10, 15, 25, 30, 35]
     thickness = [5.0, 5.0, 5.0, 10.0, 10.0, 5.0, 5.0]
     assert analyse_spacing([float(p) for p in positions], thickness).gaps == ()
+
+
+@pytest.mark.parametrize(("thickness", "gaps"), [(5.0, 1), (20.5, 1), (1e300, 1)])
+def test_an_absurd_slice_thickness_hides_no_gap(thickness, gaps):
+    assert len(analyse([p for p in range(0, 150, 5) if p != 50], thickness).gaps) == gaps
 
 
 def test_overlap_is_no_gap():

@@ -22,7 +22,7 @@ def scene(tmp_path: Path):
     torch.set_num_threads(1)
     write_tiny_model(tmp_path / "model")
     make_series(tmp_path / "scan", slices=12)
-    files = sorted((tmp_path / "scan").iterdir())
+    files = sorted(path.name for path in (tmp_path / "scan").iterdir())
     rows = read_headers(tmp_path / "scan", files, jobs=1).table.sort_values("position_mm", ignore_index=True)
     return load_tiny_model(tmp_path / "model"), rows.assign(**dict.fromkeys(LABEL_NAMES, 0)), tmp_path / "scan"
 

@@ -1,5 +1,6 @@
 """Small faithful copies of CT-ICH, BHSD, CQ500 and of someone's own data: what is read, what is refused, traps included."""
 
+import hashlib
 from pathlib import Path
 
 import nibabel
@@ -244,7 +245,13 @@ def test_own_data_is_labelled_by_path_and_a_volume_as_a_whole(tmp_path: Path):
     table, notes = index_dataset("own", tmp_path, SPLIT, IndexChoices(jobs=1))
     assert len(table) == 12
     assert table.groupby("labelled").size().to_dict() == {PER_SLICE: 8, PER_SCAN: 4}
-    assert table.groupby("patient_id")["any"].sum().to_dict() == {"p1": 0, "p2": 4, "volume": 4}
+    names = {f"patient-{hashlib.sha256(name.encode()).hexdigest()[:16]}": name for name in ("p1", "p2", "volume")}
+    by_patient = table.groupby("patient_id")["any"].sum().to_dict()
+    assert {names[patient]: count for patient, count in by_patient.items()} == {"p1": 0, "p2": 4, "volume": 4}
+    in_nifti = table[table["slice_index"] >= 0]
+    named = f"nifti-{hashlib.sha256(b'volume.nii.gz').hexdigest()[:16]}"
+    assert set(in_nifti["study_instance_uid"]) == set(in_nifti["series_instance_uid"]) == {named}
+    assert sorted(in_nifti["sop_instance_uid"]) == [f"{named}#{place}" for place in range(4)]
     assert any("taken as the OR" in note for note in notes)
 
 

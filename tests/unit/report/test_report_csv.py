@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.report.json_csv import inert_cell, slices_csv
+from ich_seq.study.result import Status
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n=cmd|' /C calc'!A0"])
@@ -53,3 +54,10 @@ def test_calibrated_probabilities_are_columns_that_are_empty_without_calibration
     assert rows[3]["calibrated_epidural"] == ""
     (plain, *_) = csv.DictReader(io.StringIO(slices_csv(example_result())))
     assert {plain[f"calibrated_{name}"] for name in LABEL_NAMES} == {""}
+
+
+def test_a_gap_stands_in_the_row_below_it():
+    result = example_result(status=Status.INCOMPLETE, gap_after=4)
+    rows = list(csv.DictReader(io.StringIO(slices_csv(result))))
+    assert [row["gap_above_mm"] for row in rows] == ["", "", "", "", "15.000", "", "", "", "", ""]
+    assert {row["status"] for row in rows} == {"incomplete"}

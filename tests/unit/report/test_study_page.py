@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import re
 import subprocess
 import sys
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from example_result import calibrated_result, example_result
 
+from ich_seq.dicom.person import Patient
 from ich_seq.labels import LABELS, RESEARCH_NOTICE
-from ich_seq.report.curves import label_curve, shown, unbroken_runs
+from ich_seq.report.curves import gap_lines, label_curve, shown, unbroken_runs
 from ich_seq.report.key_slices import choose_key_slices, draw_key_images
 from ich_seq.report.study_page import render_study_page
-from ich_seq.study.result import Status
+from ich_seq.study.result import Dropped, Gap, Status
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' onload='alert(2)"
 
@@ -102,6 +104,52 @@ def test_an_incomplete_scan_says_so_beside_every_score():
     assert not re.search(r"\babsent\b", complete)
     assert text.count("absent") == 1
     assert "nothing here reads absent" in text
+
+
+def test_gaps_are_listed_in_mm_between_their_slices_and_written_into_the_bands():
+    """Slices 5 mm apart with two positions left out after the fifth: 20 mm to 35 mm."""
+    result = example_result(status=Status.INCOMPLETE, gap_after=4)
+    text = " ".join(Page(render_study_page(result)).text.split())
+    assert "1 gap, in which nothing was seen: 15.0 mm between slice 5 at 20.0 mm and slice 6 at 35.0 mm." in text
+    assert str(label_curve(result, LABELS[-1])).count(">15 mm</text>") == 1
+    assert "in which nothing was seen" not in Page(render_study_page(example_result())).text
+
+
+def test_of_many_gaps_the_widest_stand_first_and_all_are_listed():
+    """Nine gaps, one between each two of ten slices: the step of 15 mm is the widest."""
+    result = example_result(status=Status.INCOMPLETE, gap_after=4)
+    places = [score.position_mm for score in result.slices]
+    gaps = tuple(Gap(after_mm=a, gap_mm=b - a) for a, b in itertools.pairwise(places))
+    many = result.model_copy(update={"series": result.series.model_copy(update={"gaps": gaps})})
+    text = " ".join(Page(render_study_page(many)).text.split())
+    assert "9 gaps, in which nothing was seen; the widest: 15.0 mm between slice 5 at 20.0 mm" in text
+    assert "All 9 gaps" in text
+    assert len(gap_lines(many)) == 9
+    assert [line[:4] for line in gap_lines(many, 3)] == ["15.0", "5.0 ", "5.0 "]
+
+
+def test_an_incomplete_scan_without_a_gap_says_that_positions_cannot_show_it():
+    result = example_result(status=Status.INCOMPLETE)
+    result = result.model_copy(update={"series": result.series.model_copy(update={"gaps": ()})})
+    assert "Slices are missing where positions cannot show it" in Page(render_study_page(result)).text
+
+
+def test_what_was_dropped_from_the_series_says_what_to_do():
+    lost = Dropped(code="D-TRUNCATED", reason="cut", count=2, in_series=True)
+    result = example_result(status=Status.INCOMPLETE).model_copy(update={"dropped": (lost,)})
+    text = " ".join(Page(render_study_page(result)).text.split())
+    assert "Not used: 2 × cut" in text
+    assert "Copy or export the file again.D-TRUNCATED" in text
+
+
+def test_a_patient_is_named_only_when_given_and_then_as_text():
+    patient = Patient(HOSTILE, "ID-1", "", "2024-02-03")
+    page = Page(render_study_page(example_result(), patient=patient))
+    assert "script" not in page.tags
+    assert HOSTILE in page.text
+    assert "Born not stated" in " ".join(page.text.split())
+    assert "Study date 2024-02-03" in " ".join(page.text.split())
+    assert "Study date" not in Page(render_study_page(example_result())).text
 
 
 def test_one_slice_has_no_curves_and_says_why():

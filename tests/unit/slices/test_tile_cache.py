@@ -40,7 +40,9 @@ def images(tmp_path: Path) -> Path:
 
 
 def table_of(images: Path) -> pd.DataFrame:
-    headers = read_headers(images, sorted(images.rglob("*.dcm")), jobs=1)
+    headers = read_headers(
+        images, sorted(path.relative_to(images).as_posix() for path in images.rglob("*.dcm")), jobs=1
+    )
     assert headers.failures == {}
     table = headers.table.assign(dataset="own", labelled=PER_SLICE)
     table["patient_id"] = table["path"].str[:2]

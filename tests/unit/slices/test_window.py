@@ -58,6 +58,16 @@ def test_antialiased_shrinking_equals_pillow() -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)  # both sum some 30 float32 products
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(32, 64), (64, 32), (63, 64), (64, 64)])
+def test_a_matrix_that_is_no_square_lies_in_the_middle_of_one_of_air(rows: int, columns: int) -> None:
+    config = PreprocessConfig(windows=(Window(level=0, width=4000),), mean=(0.0,), std=(1.0,), size=64)
+    hu = torch.from_numpy(np.random.default_rng(2).uniform(-900, 1500, (1, rows, columns)).astype(np.float32))
+    wanted = torch.full((1, 1, 64, 64), (2000 - 1024) / 4000)
+    top, left = (64 - rows) // 2, (64 - columns) // 2
+    wanted[0, 0, top : top + rows, left : left + columns] = (hu[0] + 2000) / 4000
+    torch.testing.assert_close(Preprocess(config).tiles(hu), wanted, rtol=0, atol=1e-6)  # one rounding of float32
+
+
 def test_normalising_subtracts_the_mean_and_divides_by_the_deviation() -> None:
     tile = torch.full((1, 3, 256, 256), 0.5)
     expected = [(0.5 - 0.1738) / 0.3161, (0.5 - 0.1433) / 0.2850, (0.5 - 0.1970) / 0.3111]

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from dicom_factory import make_series
+from dicom_factory import make_series, make_slice, write
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import TRAINED_ON
@@ -136,6 +136,22 @@ def test_an_incomplete_series_stays_indeterminate_whatever_the_threshold(tmp_pat
         volume, ScanProbabilities(two, two), ModelUse(with_calibration_and_threshold(), "cpu"), [], [], {}
     )
     assert {score.reading for score in result.scan} == {"indeterminate"}
+
+
+@pytest.mark.parametrize(("third", "code"), [("MIP", "D-DERIVED"), ("LOCALIZER", "D-LOCALIZER")])
+def test_an_image_that_was_never_a_slice_leaves_the_series_whole(tmp_path, third, code):
+    paths = make_series(tmp_path, slices=12, spacing_mm=10.0)
+    page = make_slice(3)
+    page.SOPInstanceUID, page.ImageType = "1.2.3.4", ["DERIVED", "SECONDARY", third]
+    write(page, tmp_path / "page")
+    inventory = read_study_files([*paths, tmp_path / "page"])
+    (study,) = inventory.studies
+    assert study.chosen is not None
+    flat = np.full((12, 6), 0.5, np.float32)
+    scan = ScanProbabilities(flat, flat)
+    result = assemble(Volume(study.chosen), scan, ModelUse(INFO, "cpu"), study.candidates, inventory.dropped, {})
+    assert result.status == "complete"
+    assert [item.code for item in result.dropped] == [code]
 
 
 def test_without_calibration_the_new_fields_are_null(volume):
