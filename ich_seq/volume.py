@@ -17,7 +17,9 @@ from ich_seq.dicom.geometry import InPlane, in_plane_of, position_of
 from ich_seq.dicom.header import file_error, read_header
 from ich_seq.dicom.pixels import DecodedSlice, decode_slice
 from ich_seq.dicom.plane import SeriesGrid, spacing_of
+from ich_seq.dicom.plausibility import HuCounts, count_hu
 from ich_seq.dicom.series import Series
+from ich_seq.dicom.verdict import outliers, with_verdict, without_outliers
 from ich_seq.errors import IchSeqError
 
 Slice = Float32[np.ndarray, "y x"]
@@ -50,8 +52,9 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
     Each is turned so that columns run to the patient's left and rows to the back. Nothing is read before it is asked
     for and nothing is kept: memory does not grow with the number of slices. A slice whose pixels cannot be decoded
     raises `PixelsUnreadableError` on access; `read` leaves it out and goes on, and `settled` is then the volume
-    without it, whose gaps are judged again. What reading notices (padding, masked bits, lost slices) is added to
-    `findings`. A slice whose PixelSpacing is not the series' is resampled to it, where it lies in the patient.
+    without it and without slices whose values do not fit the others; its gaps are judged again, and whether its values
+    are those of a head in HU. What reading notices (padding, masked bits, lost slices) is added to `findings`. A slice
+    whose PixelSpacing is not the series' is resampled to it, where it lies in the patient.
     """
 
     source_format: Literal["dicom"] = "dicom"
@@ -66,6 +69,7 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         self._padding: dict[int, int] = {}
         self._notes: dict[Code, set[int]] = {}
         self._digests: dict[int, bytes] = {}
+        self._counts: dict[int, HuCounts] = {}
 
     def __len__(self) -> int:
         return len(self.series.headers)
@@ -103,26 +107,36 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
                 yield index, hu
 
     def settled(self) -> "Volume":
-        """This volume without the slices that `read` lost: the same object where none was.
+        """This volume without the slices that `read` lost and those in `left_out`; the same object where nothing is to be said.
 
-        Its `refusal` and gaps are those of what is left.
+        Its `refusal`, gaps and verdict on the values are those of what is left.
         """
-        if not self.lost:
+        doubted = self.left_out
+        kept = [index for index in range(len(self)) if index not in self.lost and index not in doubted]
+        gone = len(kept) < len(self)
+        series = without_outliers(self.series, self.lost, sorted(doubted)) if gone else self.series
+        series = with_verdict(series, [self._counts[index] for index in kept if index in self._counts])
+        if series is self.series:
             return self
-        kept = [index for index in range(len(self)) if index not in self.lost]
-        series = self.series.without(list(self.lost), list(self.lost.values()))
         if not kept:
-            raise self._nothing_left(series)
+            raise series.refusal or ValueError("a series without slices must be refused")
         volume = Volume(series)
         renumbered = {old: new for new, old in enumerate(kept)}
         volume._padding = {renumbered[i]: count for i, count in self._padding.items() if i in renumbered}
         volume._digests = {renumbered[i]: digest for i, digest in self._digests.items() if i in renumbered}
+        volume._counts = {renumbered[i]: counts for i, counts in self._counts.items() if i in renumbered}
         volume._notes = {code: {renumbered[i] for i in at if i in renumbered} for code, at in self._notes.items()}
         return volume
 
     def array(self) -> Float32[np.ndarray, "s y x"]:
         """All slices at once, in HU. Raises PixelsUnreadableError where one cannot be decoded."""
         return np.stack([self[index] for index in range(len(self))])
+
+    @property
+    def left_out(self) -> frozenset[int]:
+        """Slices that `read` gave and `settled` leaves out, since their values do not fit the others; all must have been read."""
+        empty = self._notes.get(Code.W_EMPTY_SLICE, set())
+        return frozenset(outliers(self.series, {i: self._counts[i] for i in self._counts if i not in empty}))
 
     @property
     def refusal(self) -> IchSeqError | None:
@@ -229,15 +243,11 @@ class Volume(Sequence):  # its type parameter is left out: run-time checkers wou
         return self._grid.place(_turned(decoded.hu, self.series.in_plane), index)
 
     def _hashed(self, index: int) -> Slice:
-        """One slice, turned, its digest kept: hashing takes longer than reading, so plain access does without."""
+        """One slice, turned, its digest and classes of HU kept: hashing takes longer than reading, so plain access does without."""
         hu = self._decode(index)
+        self._counts[index] = count_hu(hu, self._padding[index])
         self._digests[index] = hashlib.sha256(np.ascontiguousarray(hu, dtype="<f4").data).digest()
         return hu
-
-    def _nothing_left(self, series: Series) -> IchSeqError:
-        if series.refusal is None:
-            raise ValueError("a series without slices must be refused")
-        return series.refusal
 
 
 def read_display_slice(path: Path) -> Slice:

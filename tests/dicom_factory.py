@@ -1,7 +1,7 @@
 """Small CT series written with pydicom alone, for tests: nothing here comes from the code under test.
 
-The pixels are a ramp that differs between slices, rows and columns, so that a swapped, mirrored or shifted slice shows.
-`ramp_hu` says by hand arithmetic what must be read back.
+The pixels have the shares of air, fat, soft tissue and bone of a head and a ramp in them that differs between slices, rows and
+columns, so that a swapped, mirrored or shifted slice shows. `ramp_hu` says by hand arithmetic what must be read back.
 """
 
 import math
@@ -41,9 +41,19 @@ Edit = Callable[[Dataset, int], None]
 
 
 def ramp_hu(index: int, rows: int = 64, columns: int = 80) -> np.ndarray:
-    """HU of slice `index` (0 at the feet): -24 + 7 a slice + 3 a row + 1 a column."""
+    """HU of slice `index` (0 at the feet): -24 + 7 a slice, counted in fives, + 3 a row + 1 a column, counted in hundreds.
+
+    Around this soft tissue lies a frame of bone, 400 + 7 a slice + 1 a column, and around that air, -1000 + 1 a slice + 1 a column; in
+    its upper left corner lies a square of fat. For 64 x 80 the air is 8 pixels wide, the bone 2: of 5120 pixels 2048 are air, of the
+    other 3072 bone 432 (.14) and fat 256 (.08).
+    """
     y, x = np.mgrid[:rows, :columns]
-    return (-24 + 7 * index + 3 * y + x).astype(np.float32)
+    air, bone = min(rows, columns) // 8, min(rows, columns) // 32
+    from_edge = np.minimum(np.minimum(y, rows - 1 - y), np.minimum(x, columns - 1 - x))
+    ramp = -24 + 7 * (index % 5) + (3 * y + x) % 100
+    hu = np.where(np.maximum(y, x) < 3 * air + bone, -200 + ramp // 4, ramp)
+    hu = np.where(from_edge < air + bone, 400 + 7 * (index % 300) + x % 80, hu)
+    return np.where(from_edge < air, -1000 + index % 5 + x % 80, hu).astype(np.float32)
 
 
 def make_slice(

@@ -17,6 +17,7 @@ from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.patient import one_patient
 from ich_seq.dicom.placing import placed
 from ich_seq.dicom.plane import other_zoom
+from ich_seq.dicom.rescale import with_assumed_rescale
 
 
 def arrange(headers: Sequence[SliceHeader], found: list[Finding], options: ReadOptions = AS_IT_IS) -> list[SliceHeader]:
@@ -30,7 +31,7 @@ def arrange(headers: Sequence[SliceHeader], found: list[Finding], options: ReadO
     _refuse_mixtures(headers, found, options)
     slices = _originals(headers, found)
     slices = _same_matrix(slices, found)
-    slices = _with_rescale(slices, found)
+    slices = _with_rescale(slices, found, options)
     slices = one_of_each_uid(slices, found)
     slices = placed(slices, found, options)
     slices = _largest_stack(slices, found)
@@ -79,9 +80,9 @@ def _same_matrix(headers: list[SliceHeader], found: list[Finding]) -> list[Slice
     return _keep(headers, lambda header: (header.rows, header.columns) == matrix, Code.D_MATRIX_OUTLIER, found)
 
 
-def _with_rescale(headers: list[SliceHeader], found: list[Finding]) -> list[SliceHeader]:
+def _with_rescale(headers: list[SliceHeader], found: list[Finding], options: ReadOptions) -> list[SliceHeader]:
     if all(rescale_of(header) is None for header in headers):
-        raise SeriesFaultError(Code.E_NO_RESCALE)
+        return with_assumed_rescale(headers, found, options)
     return _keep(headers, lambda header: rescale_of(header) is not None, Code.D_NO_RESCALE, found)
 
 

@@ -8,6 +8,7 @@ from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import UNDEFINED_LENGTH, FileFaultError
 from ich_seq.dicom.header import CT_IMAGE, ENHANCED_CT_IMAGES, SECONDARY_CAPTURES, SliceHeader, file_error, read_header
 from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.modality_lut import ModalityLut
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
 
@@ -119,15 +120,18 @@ def check_geometry(header: SliceHeader) -> None:
         raise FileFaultError(Code.D_BAD_GEOMETRY, "PixelSpacing")
 
 
-def rescale_of(header: SliceHeader) -> Rescale | None:
-    """Slope and intercept to HU; None where both are absent.
+def rescale_of(header: SliceHeader) -> Rescale | ModalityLut | None:
+    """Slope and intercept to HU, or the Modality LUT that stands in for them; None where there is neither.
 
     Raises:
-        FileFaultError: one of them only, not one finite number, |intercept| above 32768, or a slope outside (0, 100].
+        FileFaultError: one of them only, not one finite number, |intercept| above 32768, or a slope outside (0, 100]; a
+        table that cannot be read.
     """
     slope, intercept = header.rescale_slope, header.rescale_intercept
     if slope is None and intercept is None:
-        return None
+        if header.modality_lut is not None and not header.modality_lut.entries:
+            raise FileFaultError(Code.D_BAD_RESCALE, "Modality LUT")
+        return header.modality_lut
     if slope is None or intercept is None or not (_finite(slope, 1) and _finite(intercept, 1)):
         raise FileFaultError(Code.D_BAD_RESCALE)
     if not 0 < slope[0] <= LIMITS.slope or abs(intercept[0]) > LIMITS.intercept_hu:
@@ -139,7 +143,9 @@ def _check_bits(header: SliceHeader) -> None:
     layout = header.pixels
     allocated, stored = layout.bits_allocated, layout.bits_stored
     sound = allocated in (8, 16) and 1 < stored <= allocated and layout.pixel_representation in (0, 1)
-    if not sound or layout.high_bit != stored - 1:
+    syntax = TRANSFER_SYNTAXES.get(layout.transfer_syntax_uid)
+    shifted = layout.shift > 0 and layout.high_bit < allocated and syntax is not None and syntax.native
+    if not sound or not (layout.shift == 0 or shifted):
         raise FileFaultError(Code.D_BITS, f"{stored} of {allocated} bits, high bit {layout.high_bit}")
     if layout.rows * layout.columns * (allocated // 8) > LIMITS.slice_bytes:
         raise FileFaultError(Code.D_DIMENSION_LIMIT, f"{layout.rows} x {layout.columns}")
@@ -150,8 +156,10 @@ def _check_length(header: SliceHeader, native: bool) -> None:
     layout = header.pixels
     present = layout.end - layout.offset
     if not native:
-        if layout.length != UNDEFINED_LENGTH:
+        if layout.length != UNDEFINED_LENGTH and not layout.mislabelled:
             raise FileFaultError(Code.D_PIXEL_LENGTH, "compressed by its transfer syntax, but not encapsulated")
+        if layout.length != UNDEFINED_LENGTH and present < layout.length:
+            raise FileFaultError(Code.D_TRUNCATED, f"{present} of {layout.length} bytes")
         if present > LIMITS.encapsulated_bytes:
             raise FileFaultError(Code.D_DIMENSION_LIMIT, f"{present} bytes of compressed pixels")
         return

@@ -133,7 +133,7 @@ def _refusal(best: Series, ordered: Sequence[Series]) -> IchSeqError | None:
 
 def _merit(series: Series) -> _Merit:
     usable = _usable(series)
-    readable = (2, "readable") if series.refusal is None else (int(usable), str(series.refusal))
+    readable = _readable(series, usable)
     headers = series.headers
     if not headers:
         nothing = (0, "no slice left")
@@ -154,6 +154,14 @@ def _merit(series: Series) -> _Merit:
         complete=(int(series.complete), "complete" if series.complete else "slices missing"),
         slices=(len(series), f"{len(series)} slices" if len(series) > 1 else "one slice"),
     )
+
+
+def _readable(series: Series, usable: bool) -> tuple[int, str]:
+    """Whether it can be read, in steps: refused, incomplete, without a rescale of its own, sound."""
+    if series.refusal is not None:
+        return int(usable), str(series.refusal)
+    assumed = {Code.W_NO_RESCALE, Code.W_ASSUMED_INTERCEPT} & {item.code for item in series.findings}
+    return (2, "no rescale stated") if assumed else (3, "readable")
 
 
 def _values(merit: _Merit) -> tuple[int, ...]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import Body, Elements, FileFaultError, open_body, read_elements
 from ich_seq.dicom.hints import HINT_TAGS, NO_HINTS, Hints, hints_of, positive_mm
+from ich_seq.dicom.layout import PixelLayout
+from ich_seq.dicom.mislabelled import as_found
+from ich_seq.dicom.modality_lut import MODALITY_LUT, ModalityLut, read_modality_lut
 from ich_seq.dicom.patient import PATIENT_TAGS, age_years, patient_digests
 from ich_seq.dicom.sources import FileSource, Source
-from ich_seq.dicom.syntaxes import DEFLATED
 from ich_seq.errors import PixelsUnreadableError
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -57,45 +59,9 @@ _TAGS = {
     "rescale_intercept": 0x00281052,
     "rescale_slope": 0x00281053,
     "rescale_type": 0x00281054,
+    "modality_lut": MODALITY_LUT,
 }
 _WANTED = sorted({*_TAGS.values(), *HINT_TAGS, *PATIENT_TAGS})
-
-
-@dataclass(frozen=True, slots=True)
-class PixelLayout:
-    """How stored values lie in the file: DICOM's image pixel module, and the place of the pixel data.
-
-    `offset` and `length` are bytes in the stream (`length` 0xFFFFFFFF: encapsulated; `offset` -1: none); `end` is the
-    stream's length; `deflated` streams are inflated first. `frame` counts from 0.
-    """
-
-    transfer_syntax_uid: str
-    rows: int
-    columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    pixel_representation: int
-    samples_per_pixel: int
-    photometric_interpretation: str
-    number_of_frames: int
-    frame: int
-    offset: int
-    length: int
-    end: int
-    little_endian: bool
-    pixel_padding_value: int | None
-    pixel_padding_range_limit: int | None
-
-    @property
-    def deflated(self) -> bool:
-        """Whether the data set has to be inflated before anything in it can be found."""
-        return self.transfer_syntax_uid == DEFLATED
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one decoded frame."""
-        return self.rows * self.columns * self.samples_per_pixel * (self.bits_allocated // 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +103,7 @@ class SliceHeader:
     notes: tuple[Code, ...]
     patient_sex: str = ""
     manufacturer: str = field(default="", repr=False)
+    modality_lut: ModalityLut | None = None
     hints: Hints = NO_HINTS
 
     @property
@@ -210,9 +177,14 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
     """The elements as a value."""
     text, texts, numbers = elements.text, elements.texts, elements.numbers
     kernel = texts(_TAGS["convolution_kernel"])
+    layout = as_found(_pixel_layout(elements), body.stream)
+    rescale_type, lut = (text(_TAGS["rescale_type"]) or "").upper(), None
+    if MODALITY_LUT in elements.values and numbers(_TAGS["rescale_slope"]) is None:
+        lut = read_modality_lut(source)
+        rescale_type = lut.type
     return SliceHeader(
         source=source,
-        pixels=_pixel_layout(elements),
+        pixels=layout,
         sop_class_uid=text(_TAGS["sop_class_uid"]) or body.media_sop_class_uid,
         sop_instance_uid=text(_TAGS["sop_instance_uid"]) or "",
         study_instance_uid=text(_TAGS["study_instance_uid"]) or "",
@@ -237,10 +209,11 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
         slice_thickness_mm=positive_mm(numbers(_TAGS["slice_thickness"])),
         rescale_slope=numbers(_TAGS["rescale_slope"]),
         rescale_intercept=numbers(_TAGS["rescale_intercept"]),
-        rescale_type=(text(_TAGS["rescale_type"]) or "").upper(),
-        notes=body.notes,
+        rescale_type=rescale_type,
+        notes=(*body.notes, Code.W_TS_MISLABELLED) if layout.mislabelled else body.notes,
         patient_sex=(text(_TAGS["patient_sex"]) or "").upper(),
         manufacturer=text(_TAGS["manufacturer"]) or "",
+        modality_lut=lut,
         hints=hints_of(elements),
     )
 

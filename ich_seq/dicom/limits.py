@@ -66,6 +66,12 @@ class Limits:
     """Largest rescale intercept, either way."""
     slope: float = 100.0
     """Largest rescale slope; it must be positive."""
+    hu_step: float = 0.30
+    """Largest distance of the HU of neighbouring slices (`plausibility.rescale_outliers`)."""
+    hu_step_other_rescale: float = 0.15
+    """The same where the two slices make HU of stored values in different ways."""
+    least_body: float = 0.01
+    """Least share of an image that is not air, to be judged by what it consists of."""
     names_listed: int = 10
     """Most file names kept in one finding."""
     coordinate_mm: float = 10_000.0

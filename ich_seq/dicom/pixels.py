@@ -1,6 +1,7 @@
 """Stored values of one slice to HU."""
 
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from jaxtyping import Bool, Float32, Integer
 
 from ich_seq.dicom.checks import Rescale, check_pixels, rescale_of
 from ich_seq.dicom.codes import Code
-from ich_seq.dicom.elements import FileFaultError, open_body
-from ich_seq.dicom.header import PixelLayout, SliceHeader, file_error, parse_header
+from ich_seq.dicom.elements import UNDEFINED_LENGTH, FileFaultError, open_body
+from ich_seq.dicom.header import SliceHeader, file_error, parse_header
+from ich_seq.dicom.layout import PixelLayout
+from ich_seq.dicom.modality_lut import ModalityLut
 from ich_seq.dicom.sources import FileSource
 from ich_seq.dicom.streams import decode_frame
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
@@ -18,6 +21,7 @@ from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
 AIR_HU = -1024.0
 """What padding is read as: the lowest HU of a 12-bit CT image."""
 _WRAPPED_AIR = 2800
+_LOWEST_WRAPPED_HU = -1024
 _LOSSY_PADDING_HU = -1100.0
 _LARGEST_TISSUE_HU = 3071.0
 _LARGEST_AIR_HU = -1000.0
@@ -50,10 +54,6 @@ def read_slice_hu(path: Path) -> Float32[np.ndarray, "y x"]:
 def decode_slice(header: SliceHeader) -> DecodedSlice:
     """The slice that a header describes, in HU.
 
-    HU = stored value x slope + intercept, exact wherever both are integers. Values that PixelPaddingValue (to
-    PixelPaddingRangeLimit) names are padding, and so is what lies at or below a value below -1024 HU that fills
-    corners: both become -1024 HU.
-
     Raises:
         FileFaultError: by `check_pixels`, no rescale, an undecodable stream. HU are always finite: the rescale is
         bounded. ArchiveError: the zip around it is damaged.
@@ -62,15 +62,28 @@ def decode_slice(header: SliceHeader) -> DecodedSlice:
     rescale = rescale_of(header)
     if rescale is None:
         raise FileFaultError(Code.D_NO_RESCALE)
-    stored, masked = _stored_values(header)
-    wrapped = _is_wrapped(stored, header.pixels, rescale)
+    stored, masked = stored_values(header)
+    decoded = hu_of_stored(stored, header.pixels, rescale)
+    return replace(decoded, notes=(Code.N_HIGH_BITS, *decoded.notes)) if masked else decoded
+
+
+def hu_of_stored(
+    stored: Integer[np.ndarray, "y x"], layout: PixelLayout, rescale: Rescale | ModalityLut
+) -> DecodedSlice:
+    """Stored values of one slice in HU.
+
+    HU = stored value x slope + intercept, exact wherever both are integers. Values that PixelPaddingValue (to
+    PixelPaddingRangeLimit) names are padding, and so is what lies at or below a value below -1024 HU that fills
+    corners: both become -1024 HU.
+    """
+    wrapped = _is_wrapped(stored, layout, rescale)
     hu = _unwrapped_hu(stored) if wrapped else to_hu(stored, rescale)
-    padding, misplaced = _padding(stored, hu, header.pixels, rescale)
+    padding, misplaced = _padding(stored, hu, layout, rescale)
     count = 0 if padding is None else int(np.count_nonzero(padding))
     if padding is not None and count:
         np.putmask(hu, padding, AIR_HU)
     noticed = {
-        Code.N_HIGH_BITS: masked,
+        Code.N_MODALITY_LUT: isinstance(rescale, ModalityLut),
         Code.W_PADDING_VALUE: misplaced,
         Code.W_WRAPPED_12BIT: wrapped,
         Code.W_EMPTY_SLICE: bool((hu == hu[0, 0]).all()),
@@ -78,8 +91,10 @@ def decode_slice(header: SliceHeader) -> DecodedSlice:
     return DecodedSlice(hu, count, tuple(code for code, holds in noticed.items() if holds))
 
 
-def to_hu(stored: Integer[np.ndarray, "y x"], rescale: Rescale) -> Float32[np.ndarray, "y x"]:
-    """Stored values x slope + intercept, rounded once to float32."""
+def to_hu(stored: Integer[np.ndarray, "y x"], rescale: Rescale | ModalityLut) -> Float32[np.ndarray, "y x"]:
+    """Stored values x slope + intercept, rounded once to float32; or what the table says."""
+    if isinstance(rescale, ModalityLut):
+        return rescale.to_hu(stored)
     if rescale.slope == 1.0 and rescale.intercept.is_integer():
         hu = stored.astype(np.float32)
         hu += np.float32(rescale.intercept)
@@ -87,21 +102,26 @@ def to_hu(stored: Integer[np.ndarray, "y x"], rescale: Rescale) -> Float32[np.nd
     return (stored.astype(np.float64) * rescale.slope + rescale.intercept).astype(np.float32)
 
 
-def _is_wrapped(stored: Integer[np.ndarray, "y x"], layout: PixelLayout, rescale: Rescale) -> bool:
+def _is_wrapped(stored: Integer[np.ndarray, "y x"], layout: PixelLayout, rescale: Rescale | ModalityLut) -> bool:
     """Whether air lies near 3096 instead of -1000.
 
     That is: 12 unsigned bits, no intercept, and a border that is mostly above 2800. The header alone is not believed:
     a correct file may have it too. Seen in RSNA 2019's training set.
     """
-    if layout.bits_stored != 12 or layout.pixel_representation or rescale.slope != 1 or rescale.intercept <= -100:
+    if isinstance(rescale, ModalityLut) or layout.bits_stored != 12 or layout.pixel_representation:
+        return False
+    if rescale.slope != 1 or rescale.intercept <= -100:
         return False
     border = np.concatenate([stored[0], stored[-1], stored[:, 0], stored[:, -1]])
     return int(np.bincount(border).argmax()) > _WRAPPED_AIR
 
 
 def _unwrapped_hu(stored: Integer[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
-    """(stored + 1000) modulo 4096 - 1000: 3096 becomes -1000 and water stays 0."""
-    return ((stored.astype(np.int32) + 1000) % 4096 - 1000).astype(np.float32)
+    """(stored + 1024) modulo 4096 - 1024: 3096 becomes -1000, 3072 becomes -1024 and water stays 0.
+
+    The usual recipe has 1000 for 1024, which leaves the lower half of noisy air at 3072 to 3095 HU.
+    """
+    return ((stored.astype(np.int32) - _LOWEST_WRAPPED_HU) % 4096 + _LOWEST_WRAPPED_HU).astype(np.float32)
 
 
 def pixel_bytes(header: SliceHeader) -> bytes:
@@ -114,7 +134,7 @@ def pixel_bytes(header: SliceHeader) -> bytes:
     layout = header.pixels
     native = TRANSFER_SYNTAXES[layout.transfer_syntax_uid].native
     offset = layout.offset + (layout.frame * layout.frame_bytes if native else 0)
-    length = layout.frame_bytes if native else layout.end - layout.offset
+    length = layout.frame_bytes if native else min(layout.length, layout.end - layout.offset)
     try:
         if layout.deflated:
             raw = _inflated(header, offset, length)
@@ -133,7 +153,7 @@ def _inflated(header: SliceHeader, offset: int, length: int) -> bytes:
         return stream.read(length)
 
 
-def _stored_values(header: SliceHeader) -> tuple[Integer[np.ndarray, "y x"], bool]:
+def stored_values(header: SliceHeader) -> tuple[Integer[np.ndarray, "y x"], bool]:
     """Stored values with the sign that PixelRepresentation gives them, and whether bits above BitsStored had to be masked."""
     layout = header.pixels
     raw = pixel_bytes(header)
@@ -142,13 +162,31 @@ def _stored_values(header: SliceHeader) -> tuple[Integer[np.ndarray, "y x"], boo
         order = "<" if layout.little_endian else ">"
         stored = np.frombuffer(raw, dtype=np.dtype(order + kind)).reshape(layout.rows, layout.columns)
     else:
-        stored = decode_frame(raw, layout)
+        bare = layout.length != UNDEFINED_LENGTH
+        stored = decode_frame(_encapsulated(raw) if bare else raw, layout)
     return _within_bits(stored, layout)
 
 
+def _encapsulated(stream: bytes) -> bytes:
+    """A bare stream as the one fragment of encapsulated pixel data, its offset table empty. Source: DICOM PS3.5 annex A.4."""
+    item, end = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0" + bytes(4)
+    padded = stream + bytes(len(stream) % 2)
+    return item + bytes(4) + item + struct.pack("<I", len(padded)) + padded + end
+
+
 def _within_bits(stored: Integer[np.ndarray, "y x"], layout: PixelLayout) -> tuple[Integer[np.ndarray, "y x"], bool]:
-    """Values as BitsStored and PixelRepresentation say, bits above them dropped. Source: DICOM PS3.5 section 8.1.1."""
+    """Values as HighBit, BitsStored and PixelRepresentation say; bits beside them are dropped, and whether there were any.
+
+    Source: DICOM PS3.5 section 8.1.1.
+    """
     bits = layout.bits_stored
+    if layout.shift:
+        cells = stored.astype(np.int32) & ((1 << layout.bits_allocated) - 1)
+        values = cells >> layout.shift & ((1 << bits) - 1)
+        beside = bool((values << layout.shift != cells).any())
+        if layout.pixel_representation:
+            values = np.where(values >> bits - 1 == 1, values - (1 << bits), values)
+        return values.astype(np.int32), beside
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if layout.pixel_representation else (0, (1 << bits) - 1)
     if bits == layout.bits_allocated or (int(stored.min()) >= low and int(stored.max()) <= high):
         return stored, False
@@ -159,7 +197,10 @@ def _within_bits(stored: Integer[np.ndarray, "y x"], layout: PixelLayout) -> tup
 
 
 def _padding(
-    stored: Integer[np.ndarray, "y x"], hu: Float32[np.ndarray, "y x"], layout: PixelLayout, rescale: Rescale
+    stored: Integer[np.ndarray, "y x"],
+    hu: Float32[np.ndarray, "y x"],
+    layout: PixelLayout,
+    rescale: Rescale | ModalityLut,
 ) -> tuple[Bool[np.ndarray, "y x"] | None, bool]:
     """Where the slice is padding, and whether a declared padding value had to be ignored because tissue has it too."""
     mask: Bool[np.ndarray, "y x"] | None = None
@@ -167,19 +208,22 @@ def _padding(
     value, limit = layout.pixel_padding_value, layout.pixel_padding_range_limit
     if value is not None:
         first, last = sorted((value, value if limit is None else limit))
-        lowest, highest = (edge * rescale.slope + rescale.intercept for edge in (first, last))
+        if isinstance(rescale, ModalityLut):
+            lowest, highest = rescale.to_hu(np.array([[first, last]]))[0].tolist()
+        else:
+            lowest, highest = (edge * rescale.slope + rescale.intercept for edge in (first, last))
         if highest <= _LARGEST_AIR_HU or lowest >= _LARGEST_TISSUE_HU:
             mask = stored == first if first == last else (stored >= first) & (stored <= last)
         else:
             misplaced = bool(((stored >= first) & (stored <= last)).any())
-    below = _undeclared_padding_hu(hu, TRANSFER_SYNTAXES[layout.transfer_syntax_uid].lossy)
+    below = undeclared_padding_hu(hu, TRANSFER_SYNTAXES[layout.transfer_syntax_uid].lossy)
     if below is not None:
         undeclared = hu <= np.float32(below)
         mask = undeclared if mask is None else mask | undeclared
     return mask, misplaced
 
 
-def _undeclared_padding_hu(hu: Float32[np.ndarray, "y x"], lossy: bool) -> float | None:
+def undeclared_padding_hu(hu: Float32[np.ndarray, "y x"], lossy: bool) -> float | None:
     """Down from which HU a slice is padding by the look of its corners; None where they hold image.
 
     Padding is one value below -1024 HU in two corners or more; one noisy corner does not count. Compressed with loss

@@ -26,7 +26,14 @@ from ich_seq.dicom.spacing import Gap, Spacing, analyse_spacing
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, SeriesRefusedError
 
 _JUDGED_AGAIN = frozenset(
-    {Code.W_SLICE_GAP, Code.E_INCOMPLETE, Code.N_VARIABLE_SPACING, Code.W_SHORT_COVERAGE, Code.W_FEW_SLICES}
+    {
+        Code.W_SLICE_GAP,
+        Code.E_INCOMPLETE,
+        Code.N_VARIABLE_SPACING,
+        Code.W_SHORT_COVERAGE,
+        Code.W_FEW_SLICES,
+        Code.W_TS_MISLABELLED,
+    }
 )
 
 

@@ -9,7 +9,7 @@ from ich_seq.dicom.children import decode_in_child
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.elements import FileFaultError, file_boundary
 from ich_seq.dicom.fragments import frame_at
-from ich_seq.dicom.header import PixelLayout
+from ich_seq.dicom.layout import PixelLayout
 from ich_seq.dicom.limits import LIMITS, MIB
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES, TransferSyntax
 

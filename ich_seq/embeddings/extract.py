@@ -17,7 +17,7 @@ from ich_seq.embeddings.cache import FORMAT, EmbeddingCache, open_cache, write_i
 from ich_seq.embeddings.ledger import Done, Ledger, read_done
 from ich_seq.embeddings.part import SeriesFeatures, is_whole, write_part
 from ich_seq.embeddings.source import source_of
-from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError, StaleCacheError
+from ich_seq.errors import CacheError, DatasetError, ModelError, PixelsUnreadableError, StaleCacheError
 from ich_seq.files import make_folder, write_text
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_square_slice
@@ -30,6 +30,7 @@ READ_COLUMNS = ("series_instance_uid", "sop_instance_uid", "position_mm", "path"
 """What extraction needs of a table of slices."""
 _READ_AHEAD = 2
 _MOST_OF_A_LINE = 4096
+_LARGEST_KEPT = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, boo
     """Writes the part of one series that was read, unless it is there and whole; what to note of it, and whether it was computed now.
 
     Raises:
+        ModelError: an embedding or a logit is not finite, or not in float16, in which embeddings are kept.
         OutputError: the part cannot be written.
     """
     if not series.slices_hu:
@@ -165,6 +167,11 @@ def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, boo
     if new:
         device = str(next(extractor.network.parameters()).device)
         logits, embedding = read_slices(extractor.network, series.slices_hu, extractor.batch_size, device)
+        if (largest := float(np.abs(embedding).max())) > _LARGEST_KEPT:
+            raise ModelError(
+                f"series {series.series_instance_uid}: an embedding of {largest:.3g}, and {_LARGEST_KEPT:g} is the largest that is "
+                "kept; train stage one again, with a lower learning rate"
+            )
         write_part(parts, identity, _features(series, logits, embedding))
     return Done(identity, tuple(series.unreadable)), new
 

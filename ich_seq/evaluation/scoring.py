@@ -17,6 +17,7 @@ from ich_seq.files import output_errors, write_text
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_square_slice
+from ich_seq.study.assemble import refuse_non_probabilities
 from ich_seq.study.score import CHUNK_SLICES, StudyModel
 from ich_seq.volume import Slice
 
@@ -60,7 +61,11 @@ def score_table(
 
 
 def score_series(model: StudyModel, rows: pd.DataFrame, root: Path) -> SeriesScores:
-    """Both stages on one series, whose rows run feet to head; slices that cannot be read are left out of it and named."""
+    """Both stages on one series, whose rows run feet to head; slices that cannot be read are left out of it and named.
+
+    Raises:
+        ModelError: a probability is not a finite number in [0, 1]: it would look like a slice that cannot be read.
+    """
     prob, reduced, kept, unreadable = [], [], [], []
     chunk: list[Slice] = []
 
@@ -84,6 +89,7 @@ def score_series(model: StudyModel, rows: pd.DataFrame, root: Path) -> SeriesSco
     if kept:
         one[kept] = np.concatenate(prob)
         two[kept] = model.refine(np.concatenate(reduced), np.concatenate(prob))
+        refuse_non_probabilities(one[kept], two[kept])
     return SeriesScores(one.round(DECIMALS), two.round(DECIMALS), tuple(unreadable))
 
 

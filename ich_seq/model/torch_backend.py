@@ -16,7 +16,7 @@ from ich_seq.errors import BundleError, ConfigError
 from ich_seq.model.bundle import Bundle, BundleInfo, TrainedOn
 from ich_seq.sequence.network import SequenceNet
 from ich_seq.slices.network import SliceNet
-from ich_seq.slices.read import read_slices
+from ich_seq.slices.read import read_slices, refuse_non_numbers
 
 
 class SliceReading(NamedTuple):
@@ -49,21 +49,30 @@ class TorchModel:
         self.lstm.eval().to(device)
 
     def read_slices(self, slices_hu: Sequence[Float32[np.ndarray, "y x"]]) -> SliceReading:
-        """Stage one on slices in HU; all go through the network as one batch."""
+        """Stage one on slices in HU; all go through the network as one batch.
+
+        Raises:
+            InputRefusedError, ModelError: HU, a logit, an embedding or a coordinate is not finite.
+        """
         logits, embedding = read_slices(self.cnn, list(slices_hu), batch_size=len(slices_hu), device=self.device)
-        return SliceReading(_sigmoid(logits), self.pca.reduce(embedding))
+        with np.errstate(over="ignore", invalid="ignore"):
+            reduced = self.pca.reduce(embedding)
+        refuse_non_numbers("the PCA", reduced)
+        return SliceReading(_sigmoid(logits), reduced)
 
     def refine(
         self, reduced: Float32[np.ndarray, "s k"], prob: Float32[np.ndarray, "s l"]
     ) -> Float32[np.ndarray, "s l"]:
-        """Stage two on one scan, feet to head: refined probabilities."""
+        """Stage two on one scan, feet to head: refined probabilities. Raises ModelError where a logit is not finite."""
         with torch.inference_mode():
             logits = self.lstm(
                 torch.from_numpy(reduced).unsqueeze(0).to(self.device),
                 torch.from_numpy(prob).unsqueeze(0).to(self.device),
                 torch.tensor([len(prob)]),
             )
-        return _sigmoid(logits[0].cpu().numpy())
+        found = logits[0].cpu().numpy()
+        refuse_non_numbers("stage two", found)
+        return _sigmoid(found)
 
 
 def pack_weights(cnn: SliceNet, pca: Pca, lstm: SequenceNet) -> bytes:

@@ -9,12 +9,15 @@ from typing import Literal, overload
 
 import numpy as np
 
-from ich_seq.dicom.codes import Code
+from ich_seq.dicom.codes import Code, Severity
 from ich_seq.dicom.findings import Finding, finding, gather
 from ich_seq.dicom.geometry import angle_deg
 from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.pixels import AIR_HU, undeclared_padding_hu
+from ich_seq.dicom.plausibility import HuCounts, count_hu, judge
 from ich_seq.dicom.series import extent_findings, incomplete_error
 from ich_seq.dicom.spacing import Spacing, analyse_spacing
+from ich_seq.dicom.verdict import refusal_by
 from ich_seq.errors import IchSeqError, SeriesRefusedError
 from ich_seq.nifti.scan import NiftiScan
 from ich_seq.volume import Slice, SliceStack
@@ -30,11 +33,12 @@ _DIGEST_MM = 3
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The smallest and the largest value of a volume, and the slices that have one value only."""
+    """The smallest and the largest value of a volume, the slices that have one value only, and the classes of HU of each."""
 
     lowest: float
     highest: float
     empty: tuple[int, ...]
+    counts: tuple[HuCounts, ...]
 
 
 class NiftiVolume(Sequence):  # as Volume: its type parameter is left out, so that run-time checkers read no slice
@@ -79,6 +83,11 @@ class NiftiVolume(Sequence):  # as Volume: its type parameter is left out, so th
         for index in range(len(self)):
             yield index, self.scan[index]
 
+    @property
+    def left_out(self) -> frozenset[int]:
+        """No slice: one file has one rescale."""
+        return frozenset()
+
     def settled(self) -> "NiftiVolume":
         """This volume: a file whose slices cannot all be read was refused when it was opened."""
         return self
@@ -107,6 +116,8 @@ class NiftiVolume(Sequence):  # as Volume: its type parameter is left out, so th
             found.append(finding(Code.E_INCOMPLETE, f"slices are {self._spacing.spacing_mm:.1f} mm apart"))
         if self.values.lowest > _AIR_HU:
             found.append(finding(Code.W_NO_AIR, f"the lowest is {self.values.lowest:.0f}"))
+        elif (verdict := judge(self.values.counts)) is not None:
+            found.append(verdict)
         found += [finding(Code.W_EMPTY_SLICE, positions_mm=[self.positions_mm[index]]) for index in self.values.empty]
         return gather(found)
 
@@ -152,14 +163,24 @@ class NiftiVolume(Sequence):  # as Volume: its type parameter is left out, so th
         total = hashlib.sha256(b"nifti")
         geometry = np.round(self.scan.affine, _DIGEST_MM) + 0.0  # no negative zero
         total.update(geometry.astype("<f8").tobytes())
-        lowest, highest, empty = math.inf, -math.inf, []
+        lowest, highest, empty, counts = math.inf, -math.inf, [], []
         for index, hu in self.read():
             low, high = float(hu.min()), float(hu.max())
             lowest, highest = min(lowest, low), max(highest, high)
+            counts.append(_counts(hu))
             if low == high:
                 empty.append(index)
             total.update(np.ascontiguousarray(hu, dtype="<f4").data)
-        return Values(lowest, highest, tuple(empty)), total.hexdigest()
+        return Values(lowest, highest, tuple(empty), tuple(counts)), total.hexdigest()
+
+
+def _counts(hu: Slice) -> HuCounts:
+    """The classes of HU of one slice, what its corners show to be padding left out."""
+    below = undeclared_padding_hu(hu, lossy=False)
+    if below is None:
+        return count_hu(hu, 0)
+    padding = hu <= np.float32(below)
+    return count_hu(np.where(padding, np.float32(AIR_HU), hu), int(np.count_nonzero(padding)))
 
 
 def _spacing(scan: NiftiScan) -> Spacing:
@@ -195,6 +216,10 @@ def _value_refusal(scan: NiftiScan, values: Values) -> IchSeqError | None:
         return _refusal(
             scan, Code.E_NOT_HU, what, f"{remedy}, or set scl_slope and scl_inter if these are stored values"
         )
+    verdict = judge(values.counts) if values.lowest <= _AIR_HU else None
+    if verdict is not None and verdict.severity is Severity.REFUSED:
+        error = refusal_by(verdict)
+        return SeriesRefusedError(f"{scan.path.name}: {error.message}", code=error.code)
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64
 
 from ich_seq import __version__
 from ich_seq.calibration import Curve, Uncalibrated
@@ -69,7 +69,7 @@ def assemble(
     Raises:
         ModelError: a probability is not a finite number in [0, 1].
     """
-    _refuse_non_numbers(probabilities)
+    refuse_non_probabilities(probabilities.stage_one, probabilities.stage_two)
     status = status_of_scan(volume)
     slices = _slice_scores(volume, probabilities, _calibrated_slices(use.info, probabilities.stage_two))
     calibrated = _calibrated_scan(use.info, probabilities.stage_two)
@@ -96,8 +96,9 @@ def shortest_float(value: np.float32) -> float:
     return float(str(value))
 
 
-def _refuse_non_numbers(probabilities: ScanProbabilities) -> None:
-    for stage in (probabilities.stage_one, probabilities.stage_two):
+def refuse_non_probabilities(*stages: Float[np.ndarray, "s l"]) -> None:
+    """Nothing where every number is a probability; raises ModelError, which names the slice, where one is not in [0, 1]."""
+    for stage in stages:
         # NaN fails both comparisons.
         wrong = np.flatnonzero(~((stage >= 0) & (stage <= 1)).all(axis=1))
         if wrong.size:

@@ -43,6 +43,8 @@ class Scan(Protocol):
     def findings(self) -> list[Finding]: ...  # noqa: D102
     @property
     def refusal(self) -> IchSeqError | None: ...  # noqa: D102
+    @property
+    def left_out(self) -> frozenset[int]: ...  # noqa: D102
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Slice: ...

@@ -212,31 +212,35 @@ class _Scoring:
     def _both_stages(
         self, model: StudyModel, volume: Scan, seconds: dict[str, float]
     ) -> tuple[ScanProbabilities, Scan]:
-        prob, reduced = [], []
-        for chunk in self._chunks(volume, seconds):
+        prob, reduced, places = [], [], []
+        for chunk, indices in self._chunks(volume, seconds):
+            places += indices
             with _timed(seconds, "stage_one"):
                 chunk_prob, chunk_reduced = model.read_slices(chunk)
             prob.append(chunk_prob)
             reduced.append(chunk_reduced)
         settled = volume.settled()
         self._refuse(settled)
-        stage_one = np.concatenate(prob)
+        kept = np.isin(places, list(volume.left_out), invert=True)
+        stage_one = np.concatenate(prob)[kept]
         with _timed(seconds, "stage_two"):
-            stage_two = model.refine(np.concatenate(reduced), stage_one)
+            stage_two = model.refine(np.concatenate(reduced)[kept], stage_one)
         return ScanProbabilities(stage_one, stage_two), settled
 
-    def _chunks(self, volume: Scan, seconds: dict[str, float]) -> Iterator[list[Slice]]:
-        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with square pixels."""
+    def _chunks(self, volume: Scan, seconds: dict[str, float]) -> Iterator[tuple[list[Slice], list[int]]]:
+        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with square pixels, and their indices."""
         slices = volume.read()
         while True:
             chunk: list[Slice] = []
+            indices: list[int] = []
             with _timed(seconds, "read_pixels"):
                 for index, hu in itertools.islice(slices, CHUNK_SLICES):
                     chunk.append(square_pixels(hu, volume.pixel_spacing_mm))
+                    indices.append(index)
                     self._on_slices(index + 1, len(volume))
             if not chunk:
                 return
-            yield chunk
+            yield chunk, indices
 
 
 @contextlib.contextmanager

@@ -24,8 +24,10 @@ _NEVER_SLICES = frozenset(
 
 def status_of_scan(scan: Scan) -> Status:
     """Complete, with warnings, or incomplete: a gap, a refusal as incomplete, or a lost slice."""
-    missing = bool(scan.stack.gaps) or isinstance(scan.refusal, IncompleteSeriesError) or bool(holes_in(scan.findings))
-    return status_of(missing, any(found.severity is Severity.WARNING for found in scan.findings))
+    findings = scan.findings
+    missing = bool(scan.stack.gaps) or isinstance(scan.refusal, IncompleteSeriesError) or bool(holes_in(findings))
+    missing = missing or any(found.code is Code.W_RESCALE_OUTLIER for found in findings)
+    return status_of(missing, any(found.severity is Severity.WARNING for found in findings))
 
 
 def holes_in(findings: Iterable[Finding]) -> list[Finding]:

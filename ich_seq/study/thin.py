@@ -13,6 +13,7 @@ import numpy as np
 
 from ich_seq.dicom import Code, Finding
 from ich_seq.dicom.findings import finding, gather
+from ich_seq.dicom.verdict import refusal_by
 from ich_seq.errors import IchSeqError
 from ich_seq.study.inputs import Scan
 from ich_seq.study.result import SourceFormat
@@ -105,12 +106,26 @@ class ThinScan:
         return len(self._read) - 1
 
     def settled(self) -> Scan:
-        """The scan of the groups that `read` gave: this one where no slice was lost."""
+        """The scan of the groups that `read` gave, but for those in `left_out`: this one where there is nothing to be said.
+
+        Raises:
+            SeriesRefusedError: no group is left.
+        """
         settled = self.scan.settled()
         if settled is self.scan:
             return self
-        starts = np.cumsum([0, *(len(members) for members in self._read)]).tolist()
-        return ThinScan(settled, [range(a, b) for a, b in pairwise(starts)])
+        doubted, gone = self.scan.left_out, self.left_out
+        starts = np.cumsum([0, *(len(set(members) - doubted) for members in self._read)]).tolist()
+        groups = [range(a, b) for number, (a, b) in enumerate(pairwise(starts)) if number not in gone]
+        if not groups:
+            raise refusal_by(finding(Code.E_NO_SLICE_LEFT))
+        return ThinScan(settled, groups)
+
+    @property
+    def left_out(self) -> frozenset[int]:
+        """The groups that `read` gave of which a slice does not fit the others: it is in their mean."""
+        doubted = self.scan.left_out
+        return frozenset(number for number, members in enumerate(self._read) if not doubted.isdisjoint(members))
 
     @property
     def source_format(self) -> SourceFormat:
