@@ -1,18 +1,20 @@
 """Every campaign whole, and a page of what came out: `make campaign`.
 
 Runs the tests marked `campaign` (what `make test` samples) and writes `benchmarks/results/campaign.md` with versions: of each
-command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes.
+command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes; of each
+fault of a series what reading answered.
 """
 
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from benchmarks.fault_table import fault_cases, fault_section, is_of_series
 from ich_seq.files import write_text
 from ich_seq.training.run import machine
 
@@ -24,13 +26,14 @@ _CASE = re.compile(rf"(?P<test>\w+)\[(?P<command>.+?)-(?P<signal>{'|'.join(SIGNA
 
 @dataclass(frozen=True)
 class Case:
-    """One case of a campaign; `command` and `signal` are empty where nothing was interrupted."""
+    """One case of a campaign; `command` and `signal` are empty where nothing was interrupted; `said` is what the test recorded."""
 
     name: str
     outcome: str
     seconds: float
     command: str = ""
     signal: str = ""
+    said: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -62,7 +65,8 @@ def read_cases(report: Path) -> list[Case]:
         name = case.get("name") or ""
         parts = _CASE.fullmatch(name)
         struck = (parts["command"], parts["signal"]) if parts else ("", "")
-        found.append(Case(name, outcome, float(case.get("time") or 0), *struck))
+        said = {str(item.get("name")): str(item.get("value")) for item in case.iter("property")}
+        found.append(Case(name, outcome, float(case.get("time") or 0), *struck, said))
     return found
 
 
@@ -70,7 +74,7 @@ def page(cases: Sequence[Case], of: str) -> str:
     """The page in Markdown: how often commands resumed, then each case that is not a passed interruption."""
     passed = sum(case.outcome == "passed" for case in cases)
     struck = [case for case in cases if case.command]
-    others = [case for case in cases if not case.command or case.outcome != "passed"]
+    others = [case for case in cases if not (case.command or is_of_series(case.name)) or case.outcome != "passed"]
     rows = "\n".join(
         _row(struck, command, where) for command, where in dict.fromkeys((c.command, c.where) for c in struck)
     )
@@ -89,7 +93,7 @@ alive 5 s later, SIGINT and SIGTERM gave one line and exit code 130, and the sam
 | command | moments | {" | ".join(SIGNALS)} | s a case |
 | --- | --- | {" | ".join("---:" for _ in SIGNALS)} | ---: |
 {rows}
-{table}"""
+{fault_section(fault_cases(cases))}{table}"""
 
 
 def _row(struck: Sequence[Case], command: str, where: str) -> str:

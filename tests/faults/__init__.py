@@ -4,10 +4,9 @@ Each function takes a good series (single-frame CT files in one folder) and writ
 alone. `FAULTS` says of each which codes reading must answer with, by the catalogue; `VARIANTS` must be read as what they come from.
 """
 
-from . import content, geometry, identity, items, pixels, rescale, streams
+from . import content, geometry, identity, items, pixels, rescale, streams, variant_encodings, variant_headers
 from .fault import FAULTS, VARIANTS, Fault, Variant
 from .good import GoodSeries
-from .variants import encodings, headers
 
 __all__ = ["FAULTS", "VARIANTS", "Fault", "GoodSeries", "Variant"]
-_TABLES = (content, geometry, identity, items, pixels, rescale, streams, encodings, headers)
+_TABLES = (content, geometry, identity, items, pixels, rescale, streams, variant_encodings, variant_headers)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 
 from .fault import fault
 from .good import GoodSeries, decimal

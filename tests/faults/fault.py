@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .good import GoodSeries
+from .good import GoodSeries, as_it_is
 
 Make = Callable[[GoodSeries, Path], None]
 
@@ -30,8 +30,7 @@ class Fault:
 
     def apply(self, good: Path, out: Path) -> None:
         """Write the faulty series of the good one in folder `good` into the new folder `out`."""
-        out.mkdir(parents=True)
-        self.make(GoodSeries(good), out)
+        _apply(self.make, good, out)
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,13 @@ class Variant:
 
     def apply(self, good: Path, out: Path) -> None:
         """As `Fault.apply`."""
-        out.mkdir(parents=True)
-        self.make(GoodSeries(good), out)
+        _apply(self.make, good, out)
+
+
+def _apply(make: Make, good: Path, out: Path) -> None:
+    out.mkdir(parents=True)
+    with as_it_is():
+        make(GoodSeries(good), out)
 
 
 FAULTS: dict[str, Fault] = {}
@@ -73,9 +77,7 @@ def fault(
     return enter
 
 
-def variant(
-    *dropped: str, note: str = "", impossible: Mapping[str, str] | None = None
-) -> Callable[[Make], Make]:
+def variant(*dropped: str, note: str = "", impossible: Mapping[str, str] | None = None) -> Callable[[Make], Make]:
     """Enter a function into `VARIANTS` under its own name."""
 
     def enter(make: Make) -> Make:

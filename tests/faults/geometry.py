@@ -139,7 +139,7 @@ def all_at_one_position(good: GoodSeries, out: Path) -> None:
 
 @fault(47, "W-POSITION-OUTLIER")
 def one_slice_shifted_in_its_plane(good: GoodSeries, out: Path) -> None:
-    place = good.position(good.middle) + [6.0, 0.0, 0.0]
+    place = good.position(good.middle) + np.array([6.0, 0.0, 0.0])
     good.edit_one(out, lambda dataset: setattr(dataset, "ImagePositionPatient", decimal(place)))
 
 

@@ -1,7 +1,6 @@
 """Every fault of `faults` on four good series, as a folder and as a zip: the codes that the catalogue wants, and no other.
 
-The phantom whole and a seeded sample of the real series here; `make campaign` takes all. What each pair gave stands in the report of the
-run, whether or not it was asked for, and `make campaign` makes a table of it.
+The phantom whole and a seeded sample of the real series here; `make campaign` takes all, and makes a table of what each pair gave.
 """
 
 import random

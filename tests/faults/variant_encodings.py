@@ -1,4 +1,4 @@
-"""Harmless variants of how pixels and elements are written; all are lossless."""
+"""Harmless variants of how pixels and elements are written, all lossless: they must be read as what they come from."""
 
 import random
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from ..fault import variant
-from ..good import GoodSeries, as_it_is, save
-from ..stored import hu_of, store, stored_of
+from .fault import variant
+from .good import GoodSeries, as_it_is, save
+from .stored import hu_of, store, stored_of
 
 _SIXTEEN = {"ge": "all 16 bits are stored, none is above them"}
 _PADDED = {"ge": "padding at -1500 is below what 12 bits with intercept -1024 hold"}

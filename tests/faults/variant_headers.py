@@ -1,4 +1,4 @@
-"""Harmless variants of names, order, identifiers and geometry."""
+"""Harmless variants of names, order, identifiers and geometry: they must be read as what they come from."""
 
 import random
 import shutil
@@ -8,11 +8,18 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from ..fault import variant
-from ..good import GoodSeries, as_it_is, decimal, save
-from ..stored import hu_of, store_12_bits
+from .fault import variant
+from .good import GoodSeries, as_it_is, decimal, save
+from .stored import hu_of, store_12_bits
 
-_RSNA_LACKS = ("SOPClassUID", "InstanceNumber", "SliceThickness", "AcquisitionNumber", "ImageType", "FrameOfReferenceUID")
+_RSNA_LACKS = (
+    "SOPClassUID",
+    "InstanceNumber",
+    "SliceThickness",
+    "AcquisitionNumber",
+    "ImageType",
+    "FrameOfReferenceUID",
+)
 
 
 @variant()
