@@ -55,6 +55,7 @@ def arrange(headers: Sequence[SliceHeader], found: list[Finding], options: ReadO
         raise SeriesFaultError(Code.E_TOO_MANY_SLICES, f"{len(slices)}; at most {LIMITS.slices}")
     slices.sort(key=lambda header: (float(position_of(header) @ normal), header.sop_instance_uid))
     slices = _one_at_each_position(slices, normal, found)
+    slices = _one_of_interleaved(slices, normal, found)
     _compare_frames_of_reference(slices, found)
     _compare_pixel_spacing(slices, found)
     _compare_instance_numbers(slices, found)
@@ -184,11 +185,38 @@ def _best_acquisition(
         parts = [part for part in _grouped(slices, key).values() if 2 * len(part) >= places]
         whole = [part for part in parts if _is_stack(part, normal)]
         if len(whole) > 1:
-            best = max(whole, key=lambda part: (len(part), part[0].sop_instance_uid))
-            others = [header.name for header in slices if not any(header is kept for kept in best)]
-            found.append(finding(Code.W_MULTI_ACQUISITION, f"{len(best)} of {len(slices)} slices", files=others))
-            return best
+            return _best_of(whole, slices, found)
     raise SeriesFaultError(Code.E_CONFLICTING_SLICES)
+
+
+def _best_of(
+    whole: Sequence[list[SliceHeader]], slices: Sequence[SliceHeader], found: list[Finding]
+) -> list[SliceHeader]:
+    best = max(whole, key=lambda part: (len(part), part[0].sop_instance_uid))
+    others = [header.name for header in slices if not any(header is kept for kept in best)]
+    found.append(finding(Code.W_MULTI_ACQUISITION, f"{len(best)} of {len(slices)} slices", files=others))
+    return best
+
+
+def _one_of_interleaved(
+    slices: list[SliceHeader], normal: Float64[np.ndarray, "3"], found: list[Finding]
+) -> list[SliceHeader]:
+    """The most complete of several acquisitions that lie between each other; all slices where there is but one.
+
+    Each must be a stack by itself over nearly the whole length: acquisitions that follow each other, as those of a gantry that
+    moves on after every turn, are one scan.
+    """
+    length = float((position_of(slices[-1]) - position_of(slices[0])) @ normal)
+
+    def is_scan(part: Sequence[SliceHeader]) -> bool:
+        own = float((position_of(part[-1]) - position_of(part[0])) @ normal)
+        return len(part) > 1 and own >= LIMITS.acquisition_share * length and _is_stack(part, normal)
+
+    for key in (lambda header: header.acquisition_number, lambda header: header.acquisition_time):
+        whole = [part for part in _grouped(slices, key).values() if is_scan(part)]
+        if len(whole) > 1:
+            return _best_of(whole, slices, found)
+    return slices
 
 
 def _is_stack(part: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"]) -> bool:

@@ -64,6 +64,8 @@ class Limits:
     """Largest distance between neighbours."""
     missing_share: float = 0.10
     """Largest share of slices that may be missing."""
+    acquisition_share: float = 0.8
+    """Least share of a stack's length that an acquisition among others covers to be a scan of its own."""
     in_plane_shift_mm: float = 1.0
     """Largest in-plane deviation from the line through the slice origins."""
     pixel_spacing: float = 0.005

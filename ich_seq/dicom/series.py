@@ -145,7 +145,8 @@ def _refused(headers: list[SliceHeader], fault: SeriesFaultError, found: list[Fi
 def _spacing(headers: Sequence[SliceHeader]) -> Spacing:
     normal = normal_of(headers[0])
     positions = [float(position_of(header) @ normal) for header in headers]
-    return analyse_spacing(positions, [header.slice_thickness_mm for header in headers])
+    thickness = [header.slice_thickness_mm for header in headers]
+    return analyse_spacing(positions, thickness, [header.instance_number for header in headers])
 
 
 def incomplete_error(spacing: Spacing) -> IncompleteSeriesError:

@@ -7,10 +7,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from .fault import fault
-from .good import GoodSeries, decimal
+from .good import GoodSeries, decimal, save
 from .stored import hu_of, store
 
-_NO_THICKNESS = "no SliceThickness and no InstanceNumber: nothing tells it from a protocol with twice the step"
+_NO_THICKNESS = "no SliceThickness: nothing tells it from a protocol with twice the step"
 _GONE = ("D-BAD-GEOMETRY", "W-SLICE-GAP")
 
 
@@ -40,7 +40,11 @@ def two_neighbours_missing(good: GoodSeries, out: Path) -> None:
 
 @fault(42, "E-INCOMPLETE", "W-SLICE-GAP", impossible={"rsna": _NO_THICKNESS})
 def every_other_slice_missing(good: GoodSeries, out: Path) -> None:
-    good.copy(out, leave_out=range(1, len(good), 2))
+    """Those that are left are numbered 1, 3, 5: their steps alone could be a protocol's."""
+    for index in range(0, len(good), 2):
+        dataset = good.load(index)
+        dataset.InstanceNumber = index + 1
+        save(dataset, out / good.paths[index].name)
 
 
 @fault(42, "E-INCOMPLETE", "W-SLICE-GAP")
