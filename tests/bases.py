@@ -8,7 +8,7 @@ from ich_seq.phantom.cohort import CohortSpec, write_cohort
 
 PROJECT = Path(__file__).resolve().parent.parent
 _SPEC = CohortSpec(
-    studies=1, seed=6, matrices=(96,), slices=(25, 25), spacing_mm=(5.0, 5.0), tilt_deg=(0.0, 0.0), rotation_deg=0.0
+    studies=1, seed=6, matrices=(96,), slices=(21, 21), spacing_mm=(5.0, 5.0), tilt_deg=(0.0, 0.0), rotation_deg=0.0
 )
 
 
@@ -32,7 +32,7 @@ BASES = {base.name: base for base in (PHANTOM, *REAL)}
 
 
 def write_phantom(folder: Path) -> Path:
-    """The synthetic head as CT files in a new folder: 25 slices of 96 x 96, 5 mm apart, 12 unsigned bits."""
+    """The synthetic head as CT files in a new folder: 21 slices of 96 x 96, 5 mm apart, 12 unsigned bits."""
     return write_cohort(_SPEC, folder) / "stage_2_train"
 
 

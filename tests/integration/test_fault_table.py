@@ -28,7 +28,7 @@ NOT_SEEN = {
     "fewer_slices_than_the_header_counts": "ImagesInAcquisition is not read: one acquisition may be reconstructed as several series",
 }
 """Faults that reading lets pass so far, and why: run and reported."""
-SAMPLED = 12
+SAMPLED = 8
 IMPOSSIBLE_SHARE = 0.1
 
 
