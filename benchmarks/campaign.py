@@ -46,16 +46,8 @@ def main() -> int:
     """Runs, writes, and returns pytest's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "campaign.xml"
-        words = [
-            "-m",
-            "pytest",
-            "-m",
-            "campaign",
-            "-q",
-            f"--junitxml={report}",
-            "-o",
-            "junit_family=xunit1",
-        ]  # keeps what tests record
+        # The family keeps what tests record of themselves.
+        words = ["-m", "pytest", "-m", "campaign", "-q", f"--junitxml={report}", "-o", "junit_family=xunit1"]
         code = subprocess.run([sys.executable, *words, *sys.argv[1:]], cwd=PROJECT, check=False).returncode
         cases = read_cases(report)
     facts = machine()

@@ -4,11 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ich_seq.dicom import Code, read_study_files
 from ich_seq.dicom.findings import Finding
-from ich_seq.errors import IchSeqError, InputRefusedError
+from ich_seq.errors import IchSeqError, IncompleteSeriesError, InputRefusedError
 from ich_seq.volume import Volume
 
 _KNOWN = {code.value for code in Code}
@@ -17,7 +15,10 @@ _SAID = re.compile(r"\b[EDWN]-[A-Z0-9][A-Z0-9-]*")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Codes from D, W and E on, notes apart, and the volume of the study that was read last (None: refused)."""
+    """Codes from D, W and E on, notes apart, and the volume of the study that was read last.
+
+    `volume` is None where it must not be scored; one that is incomplete only may be, when the user allows it.
+    """
 
     codes: frozenset[str]
     notes: frozenset[str]
@@ -45,16 +46,13 @@ def codes_of(path: Path) -> Outcome:
             if study.chosen is not None:
                 volume = _read(Volume(study.chosen))
                 said |= _codes(volume.findings) | (_of_error(volume.refusal) if volume.refusal else set())
+                if not isinstance(volume.refusal, IncompleteSeriesError | None):
+                    volume = None
     except InputRefusedError as error:
         said |= _of_error(error)
         volume = None
     notes = {code for code in said if code.startswith("N-")}
     return Outcome(frozenset(said - notes), frozenset(notes), volume)
-
-
-def images_of(volume: Volume) -> np.ndarray:
-    """HU of all slices, feet to head."""
-    return volume.array()
 
 
 def _read(volume: Volume) -> Volume:
