@@ -209,12 +209,12 @@ volume came without a word.
 
 ## Faults
 
-| fault | expected {heads}
+| fault | expected {heads} --- |
 {_rows(faults, base, readers)}
 
 ## Harmless variants
 
-| variant | dropped {heads}
+| variant | dropped {heads} --- |
 {_rows(variants, base, readers)}
 """
 
@@ -223,7 +223,8 @@ def _rows(found: dict[str, dict[str, str]], base: str, readers: list[str]) -> st
     lines = []
     for name, row in found.items():
         expected = FAULTS[name].expected(base) if name in FAULTS else VARIANTS[name].dropped
-        answers = " | ".join(f"**{row[r]}**" if row[r].startswith("silent") else row[r] for r in readers)
+        wrong = {r: row[r].startswith("silent") if name in FAULTS else not row[r].endswith("same") for r in readers}
+        answers = " | ".join(f"**{row[r]}**" if wrong[r] else row[r] for r in readers)
         lines.append(f"| {name.replace('_', ' ')} | {' '.join(sorted(expected))} | {answers} |")
     return "\n".join(lines)
 
