@@ -1,18 +1,20 @@
 """Every campaign whole, and a page of what came out: `make campaign`.
 
 Runs the tests marked `campaign` (what `make test` samples) and writes `benchmarks/results/campaign.md` with versions: of each
-command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes.
+command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes; of each
+fault of a series what reading answered.
 """
 
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from benchmarks.fault_table import fault_cases, fault_section, is_of_series
 from ich_seq.files import write_text
 from ich_seq.training.run import machine
 
@@ -32,14 +34,14 @@ after each kill, and again after every hundredth; the next process takes up what
 
 @dataclass(frozen=True)
 class Case:
-    """One case of a campaign; `command` and `signal` are empty where nothing was interrupted, `facts` is what it told."""
+    """One case of a campaign; `command` and `signal` are empty where nothing was interrupted; `said` is what the test recorded."""
 
     name: str
     outcome: str
     seconds: float
     command: str = ""
     signal: str = ""
-    facts: dict[str, str] = field(default_factory=dict)
+    said: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -52,8 +54,9 @@ def main() -> int:
     """Runs, writes, and returns pytest's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "campaign.xml"
-        words = ["-m", "pytest", "-m", "campaign", "-q", f"--junitxml={report}", *sys.argv[1:]]
-        code = subprocess.run([sys.executable, *words], cwd=PROJECT, check=False).returncode
+        # The family keeps what tests record of themselves.
+        words = ["-m", "pytest", "-m", "campaign", "-q", f"--junitxml={report}", "-o", "junit_family=xunit1"]
+        code = subprocess.run([sys.executable, *words, *sys.argv[1:]], cwd=PROJECT, check=False).returncode
         cases = read_cases(report)
     facts = machine()
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
@@ -71,8 +74,8 @@ def read_cases(report: Path) -> list[Case]:
         name = case.get("name") or ""
         parts = _CASE.fullmatch(name)
         struck = (parts["command"], parts["signal"]) if parts else ("", "")
-        facts = {fact.get("name") or "": fact.get("value") or "" for fact in case.iter("property")}
-        found.append(Case(name, outcome, float(case.get("time") or 0), *struck, facts))
+        said = {str(item.get("name")): str(item.get("value")) for item in case.iter("property")}
+        found.append(Case(name, outcome, float(case.get("time") or 0), *struck, said))
     return found
 
 
@@ -80,8 +83,9 @@ def page(cases: Sequence[Case], of: str) -> str:
     """The page in Markdown: how often commands resumed, then each case that is not a passed interruption."""
     passed = sum(case.outcome == "passed" for case in cases)
     struck = [case for case in cases if case.command]
-    killed = "".join(_facts(case) for case in cases if case.facts)
-    others = [case for case in cases if not (case.command or case.facts) or case.outcome != "passed"]
+    killed = "".join(_facts(case) for case in cases if _is_killed_writer(case))
+    shown = [case for case in cases if case.command or is_of_series(case.name) or _is_killed_writer(case)]
+    others = [case for case in cases if case not in shown or case.outcome != "passed"]
     rows = "\n".join(
         _row(struck, command, where) for command, where in dict.fromkeys((c.command, c.where) for c in struck)
     )
@@ -100,11 +104,15 @@ alive 5 s later, SIGINT and SIGTERM gave one line and exit code 130, and the sam
 | command | moments | {" | ".join(SIGNALS)} | s a case |
 | --- | --- | {" | ".join("---:" for _ in SIGNALS)} | ---: |
 {rows}
-{_KILLED + killed if killed else ""}{table}"""
+{_KILLED + killed if killed else ""}{fault_section(fault_cases(cases))}{table}"""
+
+
+def _is_killed_writer(case: Case) -> bool:
+    return case.name.startswith("test_killed_writer")
 
 
 def _facts(case: Case) -> str:
-    rows = "\n".join(f"| {name} | {value} |" for name, value in case.facts.items())
+    rows = "\n".join(f"| {name} | {value} |" for name, value in case.said.items())
     return f"\n| {case.name.partition('[')[0]} | {case.outcome} |\n| --- | ---: |\n{rows}\n"
 
 

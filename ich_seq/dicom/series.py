@@ -116,7 +116,8 @@ def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
     usual = usual_slice(headers)
     normal = normal_of(usual)
     positions = tuple(float(position_of(header) @ normal) for header in headers)
-    spacing = analyse_spacing(positions, [header.slice_thickness_mm for header in headers])
+    thickness = [header.slice_thickness_mm for header in headers]
+    spacing = analyse_spacing(positions, thickness, [header.instance_number for header in headers])
     in_plane = in_plane_of(usual)
     tilt = tilt_deg(headers, normal)
     found = [

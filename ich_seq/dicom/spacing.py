@@ -43,13 +43,18 @@ class Spacing:
         return self.missing_share > LIMITS.missing_share or _above(widest, LIMITS.gap_mm)
 
 
-def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float | None]) -> Spacing:
+def analyse_spacing(
+    positions_mm: Sequence[float],
+    thickness_mm: Sequence[float | None],
+    instance_numbers: Sequence[int | None] = (),
+) -> Spacing:
     """The spacing of slices at ascending positions along the normal, with each slice's SliceThickness where it has one.
 
     A step is a gap when it is above 20 mm, or above 1.5 times what is expected there: the thickness of its neighbours
     or the step of the nearest plateau (three slices or more at one spacing), whichever is larger. Where plateaus make
     up less than half of the stack (many slices are missing), the expected step is the thickness, else the smallest
     frequent step of which the others are multiples. A thickness above 20 mm is not believed: it would hide every gap.
+    InstanceNumber is read for one thing only: where it leaps at every step, a plateau wider than the thickness is no protocol.
 
     Raises:
         ValueError: positions do not ascend.
@@ -59,7 +64,10 @@ def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float 
     steps = np.diff(np.asarray(positions_mm, dtype=np.float64)).tolist()
     if min(steps) <= 0:
         raise ValueError("positions_mm must ascend")
-    expected = _expected_steps(steps, [value if value and value <= LIMITS.gap_mm else None for value in thickness_mm])
+    thick = [value if value and value <= LIMITS.gap_mm else None for value in thickness_mm]
+    expected = _expected_steps(steps, thick)
+    if _leaves_out_regularly(steps, thick, instance_numbers):
+        expected = [max(a or 0.0, b or 0.0) for a, b in pairwise(thick)]
     gaps, regular = [], []
     for index, (step, usual) in enumerate(zip(steps, expected, strict=True)):
         if _above(step, LIMITS.gap_ratio * usual) or _above(step, LIMITS.gap_mm):
@@ -70,6 +78,23 @@ def analyse_spacing(positions_mm: Sequence[float], thickness_mm: Sequence[float 
     typical = float(np.median(regular or expected))
     variable = any(not _equal(step, typical) for step in regular)
     return Spacing(typical, variable, tuple(gaps), len(positions_mm))
+
+
+def _leaves_out_regularly(
+    steps: list[float], thickness_mm: Sequence[float | None], instance_numbers: Sequence[int | None]
+) -> bool:
+    """Whether an even stack lacks every second slice or more.
+
+    InstanceNumber leaps at each step, and four fifths of the steps are wider than SliceThickness accounts for; either alone may be
+    the protocol's.
+    """
+    numbers = [number for number in instance_numbers if number is not None]
+    if len(numbers) != len(steps) + 1 or None in thickness_mm:
+        return False
+    leaps = all(abs(b - a) > 1 for a, b in pairwise(numbers))
+    thick = [max(a or 0.0, b or 0.0) for a, b in pairwise(thickness_mm)]
+    wide = sum(step > LIMITS.gap_ratio * own for step, own in zip(steps, thick, strict=True))
+    return leaps and wide >= 0.8 * len(steps)
 
 
 def _expected_steps(steps: list[float], thickness_mm: Sequence[float | None]) -> list[float]:

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import faults
 import numpy as np
 import pytest
 import torch
+import write_faults
 from embedding_writer import identity_of, scan, source_of
 
 from ich_seq.embeddings.cache import open_cache, write_index
@@ -29,7 +29,9 @@ SAID = {
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("faults")
-    done = subprocess.run([sys.executable, faults.__file__, str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, write_faults.__file__, str(folder)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout.splitlines()[-1])
 
@@ -41,7 +43,7 @@ def test_every_writer_says_what_is_wrong_with_exit_code_5_and_leaves_nothing(
     found = [
         each for each in answer[1]["faults"] if each["fault"] == fault and not each["writer"].startswith("reading")
     ]
-    assert {each["writer"] for each in found} == set(faults.WRITERS)
+    assert {each["writer"] for each in found} == set(write_faults.WRITERS)
     for each in found:
         assert each["code"] == 5, each
         assert any(words in each["said"] for words in SAID[fault]), each
@@ -59,7 +61,7 @@ def test_lines_of_a_ledger_that_did_not_fit_are_whole_or_left_out(answer: tuple[
 
 def test_a_reader_without_file_handles_does_not_call_the_file_damaged(answer: tuple[Path, dict[str, Any]]) -> None:
     found = [each for each in answer[1]["faults"] if each["writer"].startswith("reading")]
-    assert len(found) == len(faults.READERS)
+    assert len(found) == len(write_faults.READERS)
     for each in found:
         assert each["code"] == 5, each
         assert SAID["no handles"][0] in each["said"]
@@ -67,15 +69,15 @@ def test_a_reader_without_file_handles_does_not_call_the_file_damaged(answer: tu
 
 def test_eight_writers_at_once_leave_one_whole_cache(answer: tuple[Path, dict[str, Any]]) -> None:
     folder, told = answer[0] / "at once", answer[1]["at_once"]
-    assert [(each["code"], each["said"]) for each in told] == [(0, "")] * faults.WRITERS_AT_ONCE
+    assert [(each["code"], each["said"]) for each in told] == [(0, "")] * write_faults.WRITERS_AT_ONCE
     assert list(folder.rglob(".writing-*")) == []
-    assert set(read_done(folder)) == {source_of(number) for number in range(faults.SCANS_AT_ONCE)}
-    write_index(folder, "e" * 64, [identity_of(number) for number in range(faults.SCANS_AT_ONCE)])
+    assert set(read_done(folder)) == {source_of(number) for number in range(write_faults.SCANS_AT_ONCE)}
+    write_index(folder, "e" * 64, [identity_of(number) for number in range(write_faults.SCANS_AT_ONCE)])
     for number, found in enumerate(open_cache(folder).series()):
         np.testing.assert_array_equal(found.embedding, scan(number).embedding)
     (part,) = (folder / "tiles" / "parts").iterdir()
-    assert list(read_slices(part, faults.FORM)["sop_instance_uid"]) == faults.NAMES
-    state = load_checkpoint(folder / "last.pt", faults.PRINT)
+    assert list(read_slices(part, write_faults.FORM)["sop_instance_uid"]) == write_faults.NAMES
+    state = load_checkpoint(folder / "last.pt", write_faults.PRINT)
     assert state is not None
     assert torch.equal(state["network"]["w"], torch.ones(9999))
     assert len(read_table(folder / "table.parquet")) == 99

@@ -26,3 +26,25 @@ def test_moments_are_counted_by_command_place_and_signal(tmp_path: Path) -> None
     assert "0.125" not in text
     assert "| test_killed_writer | passed |\n| --- | ---: |\n| kills | 1000 |\n| lost | 0 |\n" in text
     assert text.count("test_killed_writer") == 1, "it has its own table"
+
+
+FAULTS = """<?xml version="1.0"?><testsuites><testsuite name="pytest">
+<testcase name="test_fault[one_slice_missing-phantom]" time="1"><properties><property name="expected" value="W-SLICE-GAP"/>
+<property name="folder" value="W-SLICE-GAP"/><property name="zip" value="W-SLICE-GAP"/></properties></testcase>
+<testcase name="test_fault[one_slice_missing-rsna]" time="1"><skipped message="missing real data"/></testcase>
+<testcase name="test_fault[inverted-phantom]" time="1"><properties><property name="expected" value="E-HU-IMPLAUSIBLE"/>
+<property name="folder" value=""/><property name="zip" value="W-NO-AIR"/></properties></testcase>
+<testcase name="test_variant[implicit-phantom]" time="1"/>
+<testcase name="test_variant[rle-phantom]" time="1"><failure message="x"/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_faults_stand_with_what_was_answered_on_each_base(tmp_path: Path) -> None:
+    (tmp_path / "report.xml").write_text(FAULTS)
+    text = page(read_cases(tmp_path / "report.xml"), "here")
+    assert "| one slice missing | W-SLICE-GAP | yes | absent | - | - |" in text
+    assert "| inverted | E-HU-IMPLAUSIBLE | **nothing** (zip: W-NO-AIR) | - | - | - |" in text
+    assert "in 1 of 2 pairs" in text
+    assert "1 of 2 harmless variants were read" in text
+    assert "| test_variant[rle-phantom] | failure | 1 |" in text
+    assert "test_variant[implicit-phantom]" not in text

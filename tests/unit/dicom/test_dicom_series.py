@@ -184,6 +184,31 @@ def test_two_acquisitions_under_one_series_are_told_apart(tmp_path):
     np.testing.assert_array_equal(Volume(chosen(tmp_path))[5], ramp_hu(5))
 
 
+@pytest.mark.parametrize("keyword", ["AcquisitionNumber", "AcquisitionTime"])
+def test_an_acquisition_between_the_slices_of_another_is_left_out(tmp_path, keyword):
+    def second(dataset, index):
+        setattr(dataset, keyword, 2 if keyword == "AcquisitionNumber" else "102300")
+        dataset.SOPInstanceUID = f"1.2.3.{index}"
+        dataset.ImagePositionPatient = [-100.0, -110.0, 52.5 + 5.0 * index]
+
+    make_series(tmp_path, 24)
+    for path in make_series(tmp_path / "second", 23, second):
+        path.rename(tmp_path / f"second_{path.name}")
+    assert codes(tmp_path) == {"W-MULTI-ACQUISITION"}
+    series = chosen(tmp_path)
+    assert (len(series), series.spacing_mm) == (24, pytest.approx(5.0, abs=1e-9))
+    np.testing.assert_array_equal(Volume(series)[5], ramp_hu(5))
+
+
+def test_acquisitions_that_follow_each_other_are_one_scan(tmp_path):
+    def turns(dataset, index):
+        dataset.AcquisitionNumber = 1 + index // 4
+
+    make_series(tmp_path, 24, turns)
+    assert codes(tmp_path) == set()
+    assert len(chosen(tmp_path)) == 24
+
+
 def test_all_slices_at_one_position_are_no_volume(tmp_path):
     def perfusion(dataset, _index):
         dataset.ImagePositionPatient = [-100.0, -110.0, 50.0]

@@ -107,6 +107,23 @@ def test_jitter_below_a_tenth_of_a_millimetre_is_silent():
     assert spacing.gaps == ()
 
 
+def test_every_second_slice_left_out_of_an_even_stack_is_a_gap_where_the_numbers_leap_too():
+    positions = [float(p) for p in range(0, 100, 10)]
+    found = analyse_spacing(positions, [5.0] * 10, range(1, 20, 2))
+    assert [gap.missing for gap in found.gaps] == [1] * 9
+    assert found.refused
+
+
+@pytest.mark.parametrize(
+    ("thickness", "numbers"),
+    [(5.0, range(1, 11)), (10.0, range(1, 20, 2)), (None, range(1, 20, 2)), (5.0, [None] * 10)],
+    ids=["numbers in sequence", "thickness accounts for it", "no thickness", "no numbers"],
+)
+def test_an_even_stack_with_wide_steps_may_be_a_protocol(thickness, numbers):
+    positions = [float(p) for p in range(0, 100, 10)]
+    assert analyse_spacing(positions, [thickness] * 10, list(numbers)).gaps == ()
+
+
 def test_one_slice_has_no_spacing():
     assert analyse([3.0]).spacing_mm == 0.0
 

@@ -1,6 +1,6 @@
 """A process in which writing goes wrong: a full disk, a folder that is read-only or gone, no file handles left, eight at once.
 
-`python faults.py FOLDER` writes each kind of file once as it should be, then again under each fault, in a fork of its own, and
+`python write_faults.py FOLDER` writes each kind of file once as it should be, then again under each fault, in a fork of its own, and
 says as JSON what came of it: `[{"writer", "fault", "code", "said", "left"}]`, `left` being what lies in the folder afterwards.
 """
 
