@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ich_seq.dicom.codes import Code
-from ich_seq.dicom.elements import UNDEFINED_LENGTH, FileFaultError
+from ich_seq.dicom.elements import FileFaultError
 from ich_seq.dicom.header import CT_IMAGE, ENHANCED_CT_IMAGES, SliceHeader, file_error, read_header
 from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.pixel_place import UNDEFINED_LENGTH
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
 
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")

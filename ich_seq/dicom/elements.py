@@ -18,16 +18,15 @@ from typing import BinaryIO, cast
 
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.pixel_place import LONG_VRS, find_pixels
 from ich_seq.dicom.sources import Source, is_archive
 from ich_seq.dicom.syntaxes import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from ich_seq.errors import ArchiveError
 
-PIXEL_DATA = 0x7FE00010
-UNDEFINED_LENGTH = 0xFFFFFFFF
 _PYDICOM_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils")
 _ONE_AT_A_TIME = threading.RLock()
-_LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _PIXEL_GROUP = 0x7FE00000
+_FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 
 
 class FileFaultError(Exception):
@@ -125,11 +124,17 @@ class Elements:
         return int(numbers[0])
 
     def uint16(self, tag: int) -> int | None:
-        """One unsigned 16-bit value; None where absent or of another length."""
+        """One unsigned 16-bit value; None where absent or empty.
+
+        Raises:
+            FileFaultError: of another length: a sign or a size must not be lost without a word.
+        """
+        if len(self.values.get(tag, b"")) not in (0, 2):
+            raise FileFaultError(Code.D_UNREADABLE, f"{_tag_name(tag)} is not one 16-bit number")
         return self._struct(tag, "H")
 
     def word16(self, tag: int, signed: bool) -> int | None:
-        """One 16-bit value that is US or SS depending on PixelRepresentation, whatever VR was written."""
+        """One 16-bit value, US or SS by PixelRepresentation, whatever VR was written; None where absent or of another length."""
         return self._struct(tag, "h" if signed else "H")
 
     def _struct(self, tag: int, kind: str) -> int | None:
@@ -187,7 +192,8 @@ def read_elements(body: Body, tags: list[int]) -> Elements:
     """The wanted top-level elements before the pixel data, and where the pixel data lie.
 
     Raises:
-        FileFaultError: a malformed data set.
+        FileFaultError: a malformed data set, or one that says two things: a wanted element twice with two values, or one
+            behind the pixel data, where readers disagree whether it counts.
     """
     from pydicom.filereader import data_element_generator  # takes as long as all the rest: not before it is needed
 
@@ -198,37 +204,22 @@ def read_elements(body: Body, tags: list[int]) -> Elements:
     )
     with file_boundary():
         for element in generator:
-            value = element.value
-            values[int(element.tag)] = value if isinstance(value, bytes) else b""
+            value = element.value if isinstance(element.value, bytes) else b""
+            if values.setdefault(int(element.tag), value) != value:
+                raise FileFaultError(Code.D_UNREADABLE, f"{_tag_name(element.tag)} stands twice, with two values")
     after = stream.tell()
     end = stream.seek(0, io.SEEK_END)
     stream.seek(after)
-    offset, length = _pixel_element(body)
+    place = find_pixels(stream, body.implicit, body.little_endian)
+    offset, length = place.offset, place.length
+    if offset >= 0 and (late := place.late(end, (*tags, *_FUNCTIONAL_GROUPS))):
+        raise FileFaultError(Code.D_UNREADABLE, f"{_tag_name(late)} stands behind the pixel data")
     return Elements(values, body, offset, length, end)
 
 
 def at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
     """Whether a parser has come to the pixel data: pydicom's `stop_when`."""
     return int.__ge__(tag, _PIXEL_GROUP)  # a tag of pydicom compares eight times slower
-
-
-def _pixel_element(body: Body) -> tuple[int, int]:
-    """Where the value of (7FE0,0010) begins and how long it says it is; (-1, 0) where there is none."""
-    stream, order = body.stream, "<" if body.little_endian else ">"
-    while len(head := stream.read(8)) == 8:
-        group, element = struct.unpack(order + "HH", head[:4])
-        length = struct.unpack(order + "I", head[4:])[0]
-        if not body.implicit:
-            if head[4:6] in _LONG_VRS:
-                length = struct.unpack(order + "I", stream.read(4).ljust(4, b"\0"))[0]
-            else:
-                length = struct.unpack(order + "H", head[6:])[0]
-        if group << 16 | element == PIXEL_DATA:
-            return stream.tell(), length
-        if length == UNDEFINED_LENGTH or group << 16 > _PIXEL_GROUP:
-            break
-        stream.seek(length, io.SEEK_CUR)
-    return -1, 0
 
 
 def _read_meta(stream: io.BufferedIOBase) -> dict[int, bytes]:
@@ -240,7 +231,7 @@ def _read_meta(stream: io.BufferedIOBase) -> dict[int, bytes]:
         if len(head) < 8 or head[:2] != b"\x02\x00":
             stream.seek(position)
             return meta
-        if head[4:6] in _LONG_VRS:
+        if head[4:6] in LONG_VRS:
             length = struct.unpack("<I", stream.read(4).ljust(4, b"\0"))[0]
         else:
             length = struct.unpack("<H", head[6:])[0]
@@ -279,6 +270,10 @@ def _inflate(data: bytes) -> bytes:
     if not machine.eof:
         raise FileFaultError(Code.D_TRUNCATED, "the deflated data end too early")
     return plain
+
+
+def _tag_name(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def _text(raw: bytes) -> str:

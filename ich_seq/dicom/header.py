@@ -250,6 +250,7 @@ def _pixel_layout(elements: Elements) -> PixelLayout:
     representation = elements.uint16(_TAGS["pixel_representation"]) or 0
     signed = representation == 1
     frames = elements.integer(_TAGS["number_of_frames"])
+    samples = elements.uint16(_TAGS["samples_per_pixel"])
     return PixelLayout(
         transfer_syntax_uid=elements.body.transfer_syntax_uid,
         rows=elements.uint16(_TAGS["rows"]) or 0,
@@ -258,7 +259,7 @@ def _pixel_layout(elements: Elements) -> PixelLayout:
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
         pixel_representation=representation,
-        samples_per_pixel=elements.uint16(_TAGS["samples_per_pixel"]) or 1,
+        samples_per_pixel=1 if samples is None else samples,
         photometric_interpretation=elements.text(_TAGS["photometric_interpretation"]) or "",
         number_of_frames=1 if frames is None else frames,
         frame=0,
