@@ -47,8 +47,7 @@ def check_stream(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> N
     if syntax.stream == "rle":
         _check_rle(frame, layout)
         return
-    end = frame[-16:].rstrip(b"\0")
-    if _END_OF_STREAM not in (end[-2:], end[-3:-1]):  # real files pad to even length with 00, and with FF
+    if not _is_ended(frame):
         raise FileFaultError(Code.D_TRUNCATED, f"{syntax.name} without its end marker")
     rows, columns, components, precision = _j2k_size(frame) if syntax.stream == "j2k" else _jpeg_size(frame)
     if (rows, columns, components) != (layout.rows, layout.columns, 1):
@@ -58,14 +57,43 @@ def check_stream(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> N
 
 
 def _frame(encapsulated: bytes, layout: PixelLayout) -> bytes:
-    """One frame of the pixel data; a single-frame file must hold one frame and no more."""
+    """One frame of the pixel data. Raises FileFaultError where it is absent or cannot be told from the others."""
     from pydicom.encaps import generate_frames
 
+    _check_cuts(encapsulated, layout.number_of_frames)
     frames = generate_frames(io.BytesIO(encapsulated), number_of_frames=layout.number_of_frames)
     for index, frame in enumerate(frames):
         if index == layout.frame:
             return frame
     raise FileFaultError(Code.D_TRUNCATED, f"frame {layout.frame + 1} of {layout.number_of_frames} is absent")
+
+
+def _check_cuts(encapsulated: bytes, frames: int) -> None:
+    """Nothing where it is certain which fragments are which of several frames: wrong cuts give a slice the image of another.
+
+    The basic offset table is empty, or has an entry for each frame, at which a fragment begins; and there are as many fragments as
+    frames, or as many fragments that end a JPEG stream. Of a single frame the table is not used.
+    """
+    from pydicom.encaps import generate_fragments, parse_basic_offsets, parse_fragments
+
+    stream = io.BytesIO(encapsulated)
+    table = parse_basic_offsets(stream)
+    if table and len(table) != frames:
+        raise FileFaultError(Code.D_CODESTREAM, f"an offset table of {len(table)} entries for {frames} frames")
+    if frames == 1:
+        return
+    first = stream.tell()
+    count, places = parse_fragments(stream)
+    if table and (table[0] or table != sorted(set(table)) or not {at - first for at in places}.issuperset(table)):
+        raise FileFaultError(Code.D_CODESTREAM, "an offset table that does not fit the fragments")
+    if count != frames and sum(map(_is_ended, generate_fragments(stream))) != frames:
+        raise FileFaultError(Code.D_CODESTREAM, f"{count} fragments for {frames} frames")
+
+
+def _is_ended(stream: bytes) -> bool:
+    """Whether a JPEG stream ends with its marker; real files pad it to even length with 00, and with FF."""
+    end = stream[-16:].rstrip(b"\0")
+    return _END_OF_STREAM in (end[-2:], end[-3:-1])
 
 
 def _decode(frame: bytes, syntax: TransferSyntax, layout: PixelLayout) -> Int32[np.ndarray, "y x"]:
