@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,9 @@ from ich_seq.dicom.limits import LIMITS, MIB
 from ich_seq.errors import ArchiveError, NoDicomError
 
 _ARCHIVE_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The methods of which no more is unpacked at once than is asked for: bzip2 and LZMA swell before anyone can count."""
+_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,16 @@ class Archive:
 
     def members(self) -> list[zipfile.ZipInfo]:
         """All members that are not folders, after the limits were checked."""
-        infos = [info for info in self.handle().infolist() if not info.is_dir()]
+        infos = [info for info in self.handle().infolist() if not info.filename.endswith("/")]
         if len(infos) > LIMITS.archive_members:
             raise _archive_error(Code.E_ZIP_LIMIT, f"{self.path.name}: {len(infos)} members")
         total = sum(info.file_size for info in infos)
         if total > LIMITS.archive_bytes:
             raise _archive_error(Code.E_ZIP_LIMIT, f"{self.path.name}: {total / MIB:.0f} MiB unpacked")
         for info in infos:
+            if info.compress_type not in _BOUNDED:
+                method = f"{self.path.name}: a member of compression method {info.compress_type}"
+                raise _archive_error(Code.E_ZIP_LIMIT, method)
             if info.flag_bits & 0x1:
                 raise _archive_error(Code.E_ZIP_ENCRYPTED, self.path.name)
             ratio_counts = info.file_size > LIMITS.inflate_ratio_from
