@@ -1,7 +1,8 @@
 """Every campaign whole, and a page of what came out: `make campaign`.
 
 Runs the tests marked `campaign` (what `make test` samples) and writes `benchmarks/results/campaign.md` with versions: of each
-command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes.
+command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes; of
+mutants of good series, what became of them.
 """
 
 import re
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+from benchmarks.mutant_tables import read_mutants, section
 from ich_seq.files import write_text
 from ich_seq.training.run import machine
 
@@ -24,13 +27,14 @@ _CASE = re.compile(rf"(?P<test>\w+)\[(?P<command>.+?)-(?P<signal>{'|'.join(SIGNA
 
 @dataclass(frozen=True)
 class Case:
-    """One case of a campaign; `command` and `signal` are empty where nothing was interrupted."""
+    """One case of a campaign; `command` and `signal` are empty where nothing was interrupted, `mutants` where none were made."""
 
     name: str
     outcome: str
     seconds: float
     command: str = ""
     signal: str = ""
+    mutants: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def where(self) -> str:
@@ -62,7 +66,7 @@ def read_cases(report: Path) -> list[Case]:
         name = case.get("name") or ""
         parts = _CASE.fullmatch(name)
         struck = (parts["command"], parts["signal"]) if parts else ("", "")
-        found.append(Case(name, outcome, float(case.get("time") or 0), *struck))
+        found.append(Case(name, outcome, float(case.get("time") or 0), *struck, read_mutants(case)))
     return found
 
 
@@ -89,7 +93,7 @@ alive 5 s later, SIGINT and SIGTERM gave one line and exit code 130, and the sam
 | command | moments | {" | ".join(SIGNALS)} | s a case |
 | --- | --- | {" | ".join("---:" for _ in SIGNALS)} | ---: |
 {rows}
-{table}"""
+{table}{section([told for case in cases for told in case.mutants])}"""
 
 
 def _row(struck: Sequence[Case], command: str, where: str) -> str:
