@@ -133,6 +133,8 @@ def rescale_of(header: SliceHeader) -> Rescale | None:
 def _check_bits(header: SliceHeader) -> None:
     layout = header.pixels
     allocated, stored = layout.bits_allocated, layout.bits_stored
+    if layout.pixel_representation == -1:
+        raise FileFaultError(Code.D_BITS, "PixelRepresentation is absent, so the sign is unknown")
     sound = allocated in (8, 16) and 1 < stored <= allocated and layout.pixel_representation in (0, 1)
     if not sound or layout.high_bit != stored - 1:
         raise FileFaultError(Code.D_BITS, f"{stored} of {allocated} bits, high bit {layout.high_bit}")

@@ -100,16 +100,19 @@ class Elements:
     end: int
 
     def text(self, tag: int) -> str | None:
-        """The value as text without padding; None where absent or empty."""
+        """The value as text without padding; None where absent or empty.
+
+        Zero bytes are padding at the very end only: elsewhere they may stand where a sign or a digit was.
+        """
         raw = self.values.get(tag)
         if not raw:
             return None
-        return raw.decode("latin-1").strip(" \0") or None
+        return raw.decode("latin-1").rstrip("\0").strip(" ") or None
 
     def texts(self, tag: int) -> tuple[str, ...]:
         """All values of a multi-valued text element, stripped."""
         text = self.text(tag)
-        return () if text is None else tuple(part.strip(" \0") for part in text.split("\\"))
+        return () if text is None else tuple(part.strip(" ") for part in text.split("\\"))
 
     def numbers(self, tag: int) -> tuple[float, ...] | None:
         """All values of a decimal or integer string; what is no number becomes nan. None where absent or empty."""

@@ -67,7 +67,7 @@ class PixelLayout:
     """How stored values lie in the file: DICOM's image pixel module, and the place of the pixel data.
 
     `offset` and `length` are bytes in the stream (`length` 0xFFFFFFFF: encapsulated; `offset` -1: none); `end` is the
-    stream's length; `deflated` streams are inflated first. `frame` counts from 0.
+    stream's length; `deflated` streams are inflated first. `frame` counts from 0. `pixel_representation` is -1 where absent.
     """
 
     transfer_syntax_uid: str
@@ -247,7 +247,7 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
 def _pixel_layout(elements: Elements) -> PixelLayout:
     bits_stored = elements.uint16(_TAGS["bits_stored"]) or 0
     high_bit = elements.uint16(_TAGS["high_bit"])
-    representation = elements.uint16(_TAGS["pixel_representation"]) or 0
+    representation = elements.uint16(_TAGS["pixel_representation"])
     signed = representation == 1
     frames = elements.integer(_TAGS["number_of_frames"])
     samples = elements.uint16(_TAGS["samples_per_pixel"])
@@ -258,7 +258,7 @@ def _pixel_layout(elements: Elements) -> PixelLayout:
         bits_allocated=elements.uint16(_TAGS["bits_allocated"]) or 0,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
-        pixel_representation=representation,
+        pixel_representation=-1 if representation is None else representation,
         samples_per_pixel=1 if samples is None else samples,
         photometric_interpretation=elements.text(_TAGS["photometric_interpretation"]) or "",
         number_of_frames=1 if frames is None else frames,

@@ -86,6 +86,23 @@ def test_a_pixel_attribute_that_is_not_one_16_bit_number_is_refused(seeds, tmp_p
     assert "is not one 16-bit number" in refusal(tmp_path / "a.dcm", tokens.with_elements(elements).joined())
 
 
+@pytest.mark.parametrize("syntax", ["explicit", "implicit", "jpeg2000", "rle"])
+def test_pixels_of_unknown_sign_are_refused(seeds, tmp_path, syntax):
+    tokens = tokens_of(seeds[syntax].files[0])
+    rest = [element for element in tokens.elements if element.tag != 0x00280103]
+    said = refusal(tmp_path / "a.dcm", tokens.with_elements(rest).joined())
+    assert "D-BITS" in said
+    assert "PixelRepresentation is absent" in said
+
+
+@pytest.mark.parametrize("value", [b"\x001024 ", b"-10\x004 ", b"-102\0 ", b"\0\0\0-24"])
+def test_a_zero_byte_in_the_place_of_a_sign_or_a_digit_makes_no_other_number(seeds, tmp_path, value):
+    tokens = tokens_of(seeds["explicit"].files[0])
+    elements = list(tokens.elements)
+    elements[tokens.at(INTERCEPT)] = Element(INTERCEPT, b"DS", value)
+    assert "D-BAD-RESCALE" in refusal(tmp_path / "a.dcm", tokens.with_elements(elements).joined())
+
+
 def test_no_sample_at_all_in_a_pixel_is_refused(seeds, tmp_path):
     tokens = tokens_of(seeds["explicit"].files[0])
     elements = list(tokens.elements)
