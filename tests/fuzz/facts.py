@@ -85,11 +85,11 @@ def facts_of(raw: bytes, known: Known | None = None, kept: bool = False) -> list
 
 
 def _given_up(dataset: Dataset) -> bool:
-    """Whether pydicom read nothing, or guessed from an odd first element an encoding that nobody states."""
+    """Whether pydicom lost its way: it found nothing of the image, or guessed from an odd first element an encoding nobody states."""
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     implicit, little = dataset.original_encoding
     guessed = bool(implicit) != (syntax == _NATIVE[0]) if syntax else little is False
-    return len(dataset) == 0 or guessed
+    return guessed or all(dataset.get_item(tag) is None for tag in (0x00280010, 0x00280011, 0x00280100))
 
 
 def known_of(raw: bytes, stored: Sequence[np.ndarray]) -> Known:
@@ -213,6 +213,8 @@ def _stored(dataset: Dataset, layout: Any, frames: int, known: Known | None, kep
 def _native(pixels: bytes, layout: tuple[Any, ...], frames: int, big: bool) -> np.ndarray:
     """Uncompressed pixels as (frame, row, column)."""
     rows, columns, allocated, bits, _, signed = layout
+    if signed not in (0, 1):
+        raise ValueError("the sign is not stated")
     kind = np.dtype(f"{'>' if big else '<'}u{allocated // 8}")
     wide = np.frombuffer(pixels, kind, count=frames * rows * columns).astype(np.int64) & ((1 << bits) - 1)
     if signed:
