@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fuzz.facts import UNREAD, Facts
+from fuzz.facts import Facts
 
 AIR_HU = -1024.0
 
@@ -16,9 +16,9 @@ def differing(hu: np.ndarray, stated: np.ndarray, facts: Facts, tolerance: float
     if not odd.any():
         return odd
     padding = stated < AIR_HU
-    first, last = facts.padding
-    if first not in (None, UNREAD) and facts.slope and facts.intercept:
-        edges = sorted(_as_pixel(e, facts) for e in (first, first if last in (None, UNREAD) else last))
+    first, last = (word if isinstance(word, int) else None for word in facts.padding)
+    if first is not None and facts.slope and facts.intercept:
+        edges = sorted(_as_pixel(e, facts) for e in (first, first if last is None else last))
         low, high = (edge * facts.slope[0] + facts.intercept[0] for edge in edges)
         if high <= -1000 or low >= 3071:  # padding is never among tissue, whatever a header says
             padding |= (stated >= low) & (stated <= high)
