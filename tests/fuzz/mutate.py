@@ -70,6 +70,13 @@ def _change_file(made: Mutant, place: int, seeds: Sequence[Seed], rng: random.Ra
         kind, words, changed, kept = bytes_changed(raw, seeds, rng)
     else:
         kind, words, changed, kept = _structure_changed(tokens, made.seed, seeds, rng)
+    cuts = (
+        [words, *(told for told in made.words if told.startswith(f"file {place}: fragments"))]
+        if kind == "fragments"
+        else []
+    )
+    if len(cuts) > 1 and any(told.endswith(("drop", "repeat")) for told in cuts):
+        kept = False  # together they may be one fragment in the place of another, which nobody can see
     made.files[place] = changed
     made.kinds.append(kind)
     made.words.append(f"file {place}: {kind}: {words}")
