@@ -32,7 +32,7 @@ class Verdict:
     wrong: tuple[str, ...]
 
 
-@lru_cache(maxsize=2000)
+@lru_cache(maxsize=120)
 def before(seed: Seed, file: int) -> tuple[Known, tuple[Facts, ...]]:
     """What is known of one good file, and its facts; its stored values are those that it was made from."""
     stored = [one.stored for one in seed.slices if one.file == file] or pixels_of(seed.files[file])

@@ -71,7 +71,7 @@ def encoded(element: Element, implicit: bool, big: bool) -> bytes:
     return tag + element.vr + struct.pack(order + "H", length & 0xFFFF) + element.value
 
 
-@lru_cache(maxsize=400)
+@lru_cache(maxsize=120)
 def tokens_of(raw: bytes) -> Tokens:
     """The elements of a file that is as the standard wants it. Raises one of BROKEN for another."""
     syntax, start = _meta(raw)
