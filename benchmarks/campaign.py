@@ -2,7 +2,7 @@
 
 Runs the tests marked `campaign` (what `make test` samples) and writes `benchmarks/results/campaign.md` with versions: of each
 command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes; of each
-fault of a series what reading answered.
+fault of a series what reading answered; of mutants of good series, what became of them.
 """
 
 import re
@@ -12,9 +12,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks.fault_table import fault_cases, fault_section, is_of_series
+from benchmarks.mutant_tables import read_mutants, section
 from ich_seq.files import write_text
 from ich_seq.training.run import machine
 
@@ -34,7 +36,10 @@ after each kill, and again after every hundredth; the next process takes up what
 
 @dataclass(frozen=True)
 class Case:
-    """One case of a campaign; `command` and `signal` are empty where nothing was interrupted; `said` is what the test recorded."""
+    """One case of a campaign; `command` and `signal` are empty where nothing was interrupted; `said` is what the test recorded.
+
+    `mutants` is empty where none were made.
+    """
 
     name: str
     outcome: str
@@ -42,6 +47,7 @@ class Case:
     command: str = ""
     signal: str = ""
     said: Mapping[str, str] = field(default_factory=dict)
+    mutants: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def where(self) -> str:
@@ -75,7 +81,7 @@ def read_cases(report: Path) -> list[Case]:
         parts = _CASE.fullmatch(name)
         struck = (parts["command"], parts["signal"]) if parts else ("", "")
         said = {str(item.get("name")): str(item.get("value")) for item in case.iter("property")}
-        found.append(Case(name, outcome, float(case.get("time") or 0), *struck, said))
+        found.append(Case(name, outcome, float(case.get("time") or 0), *struck, said, read_mutants(case)))
     return found
 
 
@@ -89,6 +95,7 @@ def page(cases: Sequence[Case], of: str) -> str:
     rows = "\n".join(
         _row(struck, command, where) for command, where in dict.fromkeys((c.command, c.where) for c in struck)
     )
+    mutants = [told for case in cases for told in case.mutants]
     rest = "\n".join(f"| {case.name} | {case.outcome} | {case.seconds:.0f} |" for case in others)
     table = f"\n## Others, and what failed\n\n| case | outcome | s |\n| --- | --- | ---: |\n{rest}\n" if others else ""
     return f"""# Campaigns
@@ -104,7 +111,7 @@ alive 5 s later, SIGINT and SIGTERM gave one line and exit code 130, and the sam
 | command | moments | {" | ".join(SIGNALS)} | s a case |
 | --- | --- | {" | ".join("---:" for _ in SIGNALS)} | ---: |
 {rows}
-{_KILLED + killed if killed else ""}{fault_section(fault_cases(cases))}{table}"""
+{_KILLED + killed if killed else ""}{fault_section(fault_cases(cases))}{table}{section(mutants)}"""
 
 
 def _is_killed_writer(case: Case) -> bool:

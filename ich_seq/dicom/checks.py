@@ -142,6 +142,8 @@ def rescale_of(header: SliceHeader) -> Rescale | ModalityLut | None:
 def _check_bits(header: SliceHeader) -> None:
     layout = header.pixels
     allocated, stored = layout.bits_allocated, layout.bits_stored
+    if layout.pixel_representation == -1:
+        raise FileFaultError(Code.D_BITS, "PixelRepresentation is absent, so the sign is unknown")
     sound = allocated in (8, 16) and 1 < stored <= allocated and layout.pixel_representation in (0, 1)
     syntax = TRANSFER_SYNTAXES.get(layout.transfer_syntax_uid)
     shifted = layout.shift > 0 and layout.high_bit < allocated and syntax is not None and syntax.native

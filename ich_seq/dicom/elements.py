@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from ich_seq.dicom.boundary import FileFaultError, file_boundary
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.limits import LIMITS
+from ich_seq.dicom.pixel_place import PIXEL_DATA, find_pixels
 from ich_seq.dicom.sources import Source, is_archive
 from ich_seq.dicom.syntaxes import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from ich_seq.dicom.walk import LONG_VRS, PIXEL_GROUP, UNDEFINED_LENGTH, Walk
+from ich_seq.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, Walk, tag_name
 
 __all__ = [
     "PIXEL_DATA",
@@ -29,10 +30,10 @@ __all__ = [
     "read_elements",
 ]
 
-PIXEL_DATA = 0x7FE00010
 _PIECE = 1024 * 1024
 _PROGRAM_MAGIC = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", *(b"\xfe\xed\xfa" + end for end in (b"\xce", b"\xcf")))
 _PROGRAM_MAGIC += tuple(magic[::-1] for magic in _PROGRAM_MAGIC[3:])
+_FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,19 @@ class Elements:
     end: int
 
     def text(self, tag: int) -> str | None:
-        """The value as text without padding; None where absent or empty."""
+        """The value as text without padding; None where absent or empty.
+
+        Zero bytes are padding at the very end only: elsewhere they may stand where a sign or a digit was.
+        """
         raw = self.values.get(tag)
         if not raw:
             return None
-        return raw.decode("latin-1").strip(" \0") or None
+        return raw.decode("latin-1").rstrip("\0").strip(" ") or None
 
     def texts(self, tag: int) -> tuple[str, ...]:
         """All values of a multi-valued text element, stripped."""
         text = self.text(tag)
-        return () if text is None else tuple(part.strip(" \0") for part in text.split("\\"))
+        return () if text is None else tuple(part.strip(" ") for part in text.split("\\"))
 
     def numbers(self, tag: int) -> tuple[float, ...] | None:
         """All values of a decimal or integer string; what is no number becomes nan. None where absent or empty."""
@@ -86,11 +90,17 @@ class Elements:
         return int(numbers[0])
 
     def uint16(self, tag: int) -> int | None:
-        """One unsigned 16-bit value; None where absent or of another length."""
+        """One unsigned 16-bit value; None where absent or empty.
+
+        Raises:
+            FileFaultError: of another length: a sign or a size must not be lost without a word.
+        """
+        if len(self.values.get(tag, b"")) not in (0, 2):
+            raise FileFaultError(Code.D_UNREADABLE, f"{tag_name(tag)} is not one 16-bit number")
         return self._struct(tag, "H")
 
     def word16(self, tag: int, signed: bool) -> int | None:
-        """One 16-bit value that is US or SS depending on PixelRepresentation, whatever VR was written."""
+        """One 16-bit value, US or SS by PixelRepresentation, whatever VR was written; None where absent or of another length."""
         return self._struct(tag, "h" if signed else "H")
 
     def _struct(self, tag: int, kind: str) -> int | None:
@@ -149,7 +159,8 @@ def read_elements(body: Body, tags: Sequence[int]) -> Elements:
     """The wanted top-level elements before the pixel data, and where the pixel data lie.
 
     Raises:
-        FileFaultError: a malformed data set, or one beyond the limits of a header.
+        FileFaultError: a malformed data set, one beyond the limits of a header, or one that says two things: a wanted element
+            twice with two values, or one behind the pixel data, where readers disagree whether it counts.
     """
     stream = body.stream
     with file_boundary():
@@ -158,29 +169,10 @@ def read_elements(body: Body, tags: Sequence[int]) -> Elements:
         values = {tag: value if isinstance(value, bytes) else b"" for tag, value in found.items()}
         end = stream.seek(0, io.SEEK_END)
         stream.seek(min(walk.tell(), end))
-        offset, length = _pixel_element(body)
-    return Elements(values, body, offset, length, end)
-
-
-def _pixel_element(body: Body) -> tuple[int, int]:
-    """Where the value of (7FE0,0010) begins and how long it says it is; (-1, 0) where there is none."""
-    stream, order = body.stream, "<" if body.little_endian else ">"
-    for _ in range(LIMITS.group_elements):
-        if len(head := stream.read(8)) < 8:
-            return -1, 0
-        group, element = struct.unpack(order + "HH", head[:4])
-        length = struct.unpack(order + "I", head[4:])[0]
-        if not body.implicit:
-            if head[4:6] in LONG_VRS:
-                length = struct.unpack(order + "I", stream.read(4).ljust(4, b"\0"))[0]
-            else:
-                length = struct.unpack(order + "H", head[6:])[0]
-        if group << 16 | element == PIXEL_DATA:
-            return stream.tell(), length
-        if length == UNDEFINED_LENGTH or group << 16 > PIXEL_GROUP:
-            return -1, 0
-        stream.seek(length, io.SEEK_CUR)
-    raise FileFaultError(Code.D_HEADER_LIMIT, f"more than {LIMITS.group_elements} elements beside the pixel data")
+        place = find_pixels(stream, body.implicit, body.little_endian)
+        if place.offset >= 0 and (late := place.late(end, (*tags, *_FUNCTIONAL_GROUPS))):
+            raise FileFaultError(Code.D_UNREADABLE, f"{tag_name(late)} stands behind the pixel data")
+    return Elements(values, body, place.offset, place.length, end)
 
 
 def _read_meta(stream: io.BufferedIOBase) -> dict[int, bytes]:

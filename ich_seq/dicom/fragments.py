@@ -17,8 +17,9 @@ _Span = tuple[int, int]
 def frame_at(encapsulated: bytes, index: int, frames: int) -> bytes:
     """The compressed bytes of one frame of `frames`, from 0.
 
-    A single frame is all fragments together. Several frames are told apart by the offset table where it points at fragments, else by
-    one fragment a frame, else by the end marker of JPEG streams.
+    A single frame is all fragments together, whatever the table says. Of several, the table must be empty or point at fragments in
+    order, and there must be one fragment a frame, or as many end markers of JPEG streams as frames: wrong cuts would give a
+    slice the image of another.
 
     Raises:
         FileFaultError: fragments that end early, a number of frames that does not match, or more than `LIMITS.fragments`.
@@ -68,10 +69,14 @@ def _fragments(encapsulated: bytes, first: int) -> list[_Span]:
 def _frame_starts(encapsulated: bytes, spans: list[_Span], expected: list[int], frames: int) -> list[int]:
     """The first fragment of each frame; empty where nothing tells."""
     place = {start: number for number, (start, _) in enumerate(spans)}
-    if expected and expected[0] == spans[0][0] and expected == sorted(set(expected)) and place.keys() >= set(expected):
-        return [place[start] for start in expected]
+    fits = expected[:1] == [spans[0][0]] and expected == sorted(set(expected)) and place.keys() >= set(expected)
+    if expected and not fits:
+        return []
     if len(spans) == frames:
-        return list(range(frames))
-    ends = [number for number, (_, end) in enumerate(spans) if _END_OF_STREAM in encapsulated[end - 10 : end]]
-    starts = [0, *(number + 1 for number in ends)]
-    return starts[:-1] if len(ends) == frames and starts[-1] == len(spans) else []
+        starts = list(range(frames))
+    else:
+        ends = [number for number, (_, end) in enumerate(spans) if _END_OF_STREAM in encapsulated[end - 10 : end]]
+        if len(ends) != frames or ends[-1] != len(spans) - 1:
+            return []
+        starts = [0, *(number + 1 for number in ends[:-1])]
+    return starts if not expected or [place[start] for start in expected] == starts else []

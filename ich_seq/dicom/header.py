@@ -221,9 +221,10 @@ def _slice_header(source: Source, body: Body, elements: Elements) -> SliceHeader
 def _pixel_layout(elements: Elements) -> PixelLayout:
     bits_stored = elements.uint16(_TAGS["bits_stored"]) or 0
     high_bit = elements.uint16(_TAGS["high_bit"])
-    representation = elements.uint16(_TAGS["pixel_representation"]) or 0
+    representation = elements.uint16(_TAGS["pixel_representation"])
     signed = representation == 1
     frames = elements.integer(_TAGS["number_of_frames"])
+    samples = elements.uint16(_TAGS["samples_per_pixel"])
     return PixelLayout(
         transfer_syntax_uid=elements.body.transfer_syntax_uid,
         rows=elements.uint16(_TAGS["rows"]) or 0,
@@ -231,8 +232,8 @@ def _pixel_layout(elements: Elements) -> PixelLayout:
         bits_allocated=elements.uint16(_TAGS["bits_allocated"]) or 0,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
-        pixel_representation=representation,
-        samples_per_pixel=elements.uint16(_TAGS["samples_per_pixel"]) or 1,
+        pixel_representation=-1 if representation is None else representation,
+        samples_per_pixel=1 if samples is None else samples,
         photometric_interpretation=elements.text(_TAGS["photometric_interpretation"]) or "",
         number_of_frames=1 if frames is None else frames,
         frame=0,

@@ -10,8 +10,8 @@ class PixelLayout:
     """How stored values lie in the file: DICOM's image pixel module, and the place of the pixel data.
 
     `offset` and `length` are bytes in the stream (`length` 0xFFFFFFFF: encapsulated; `offset` -1: none); `end` is the
-    stream's length; `deflated` streams are inflated first. `frame` counts from 0. `mislabelled`: the transfer syntax is
-    not what the file states, but what its pixel data are.
+    stream's length; `deflated` streams are inflated first. `frame` counts from 0. `pixel_representation` is -1 where absent.
+    `mislabelled`: the transfer syntax is not what the file states, but what its pixel data are.
     """
 
     transfer_syntax_uid: str

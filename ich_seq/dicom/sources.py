@@ -83,7 +83,7 @@ class Archive:
 
     def members(self) -> list[zipfile.ZipInfo]:
         """All members that are not folders, after the limits were checked."""
-        infos = [info for info in self.handle().infolist() if not info.is_dir()]
+        infos = [info for info in self.handle().infolist() if not info.filename.endswith("/")]
         if len(infos) > LIMITS.archive_members:
             raise _archive_error(Code.E_ZIP_LIMIT, f"{self.path.name}: {len(infos)} members")
         total, packed = (sum(getattr(info, size) for info in infos) for size in ("file_size", "compress_size"))

@@ -67,13 +67,13 @@ class Walk:
             if length == UNDEFINED_LENGTH:
                 items = self._undefined(wanted.get(tag) or {}, vr, implicit, depth)
                 if tag in wanted:
-                    values[tag] = items if wanted[tag] is not None else b""
+                    _keep(values, tag, items if wanted[tag] is not None else b"")
             elif tag not in wanted:
                 self._at += length
             elif (inside := wanted[tag]) is None:
-                values[tag] = self._value(length)
+                _keep(values, tag, self._value(length))
             else:
-                values[tag] = self._items(inside, implicit, depth + 1, self.tell() + length)
+                _keep(values, tag, self._items(inside, implicit, depth + 1, self.tell() + length))
         return values
 
     def _head(self, implicit: bool) -> tuple[int, bytes, int] | None:
@@ -173,6 +173,17 @@ class Walk:
         self._at = place - self._base
         if self._at < 0:
             self._base, self._at, self._data = place, 0, b""
+
+
+def tag_name(tag: int) -> str:
+    """A tag as the standard writes it, such as (0028,1052)."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _keep(values: Values, tag: int, value: bytes | list[Values]) -> None:
+    """Notes a value. Raises FileFaultError for a second one that differs: readers disagree which of them counts."""
+    if values.setdefault(tag, value) != value:
+        raise FileFaultError(Code.D_UNREADABLE, f"{tag_name(tag)} stands twice, with two values")
 
 
 def _too_many() -> FileFaultError:

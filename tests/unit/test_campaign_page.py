@@ -1,5 +1,6 @@
 """The campaign's page counts what pytest reports, by command and signal."""
 
+import json
 from pathlib import Path
 
 from benchmarks.campaign import page, read_cases
@@ -12,13 +13,30 @@ REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest">
 <testcase name="test_another_campaign[7]" time="5"/>
 <testcase name="test_killed_writer[1000]" time="9"><properties><property name="kills" value="1000"/>
 <property name="lost" value="0"/></properties></testcase>
+<testcase name="test_mutants" time="9"><properties><property name="mutants" value="MUTANTS"/></properties></testcase>
 </testsuite></testsuites>"""
+
+TOLD = {
+    "campaign": "c",
+    "faults_in_all": 1,
+    "seeds": {"rle": {"refused": 1200, "same": 34}, "big": {"crash": 1}},
+    "kinds": {"flip": {"refused": 1200, "same": 34, "crash": 1}},
+    "codes": {"D-UNREADABLE": 1200},
+    "slowest": [[0.25, 77, "rle"]],
+    "peak_bytes": 100 * 1024**2,
+    "faults": [{"number": 5, "seed": "big", "done": ["flip"], "fault": "KeyError"}],
+}
+
+
+def write_report(folder: Path) -> Path:
+    path = folder / "report.xml"
+    path.write_text(REPORT.replace("MUTANTS", json.dumps(TOLD).replace('"', "&quot;")))
+    return path
 
 
 def test_moments_are_counted_by_command_place_and_signal(tmp_path: Path) -> None:
-    (tmp_path / "report.xml").write_text(REPORT)
-    text = page(read_cases(tmp_path / "report.xml"), "here")
-    assert "here: 5 of 6 cases passed in 2 min." in text
+    text = page(read_cases(write_report(tmp_path)), "here")
+    assert "here: 6 of 7 cases passed in 2 min." in text
     assert "| train-cnn --tiles | anywhere | 1 of 2 | - | 1 of 1 | 20 |" in text
     assert "| train-cnn --tiles | last epoch | - | 1 of 1 | - | 40 |" in text
     assert "| test_another_campaign[7] | passed | 5 |" in text
@@ -48,3 +66,13 @@ def test_faults_stand_with_what_was_answered_on_each_base(tmp_path: Path) -> Non
     assert "1 of 2 harmless variants were read" in text
     assert "| test_variant[rle-phantom] | failure | 1 |" in text
     assert "test_variant[implicit-phantom]" not in text
+
+
+def test_mutants_are_counted_by_seed_and_kind(tmp_path: Path) -> None:
+    text = page(read_cases(write_report(tmp_path)), "here")
+    assert "### Campaign `c`: 1,235 mutants, 1 faults" in text
+    assert "| rle | 1,234 | 34 | 0 | 0 | 1,200 | 0 |" in text
+    assert "| flip | 1,235 | 34 | 0 | 0 | 1,200 | 1 |" in text
+    assert "held 100 MiB" in text
+    assert "0.25 s (rle, 77)" in text
+    assert "- 5 (big): KeyError; ['flip']" in text
