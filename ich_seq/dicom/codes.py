@@ -230,6 +230,11 @@ class Code(Enum):
     N_MATRIX = ("N-MATRIX", "The matrix is not 512 x 512.", "Nothing.")
     N_PADDING = ("N-PADDING", "Padding outside the field of view was read as -1024 HU.", "Nothing.")
     N_HIGH_BITS = ("N-HIGH-BITS", "Bits above BitsStored were masked.", "Nothing.")
+    N_SHIFTED_BITS = (
+        "N-SHIFTED-BITS",
+        "Stored values lie above the lowest bits of their cells (HighBit); they were shifted.",
+        "Nothing.",
+    )
     N_MONOCHROME1 = ("N-MONOCHROME1", "MONOCHROME1: HU are not inverted.", "Nothing.")
     N_MODALITY_LUT = ("N-MODALITY-LUT", "HU come from a Modality LUT.", "Nothing.")
     N_THIN_SERIES = (

@@ -34,6 +34,8 @@ _PIECE = 1024 * 1024
 _PROGRAM_MAGIC = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", *(b"\xfe\xed\xfa" + end for end in (b"\xce", b"\xcf")))
 _PROGRAM_MAGIC += tuple(magic[::-1] for magic in _PROGRAM_MAGIC[3:])
 _FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
+_SEQUENCES = (0x00283000,)
+"""The Modality LUT is only asked whether it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ def read_elements(body: Body, tags: Sequence[int]) -> Elements:
     stream = body.stream
     with file_boundary():
         walk = Walk(stream, body.little_endian)
-        found = walk.dataset(dict.fromkeys(tags), body.implicit)
+        found = walk.dataset({tag: {} if tag in _SEQUENCES else None for tag in tags}, body.implicit)
         values = {tag: value if isinstance(value, bytes) else b"" for tag, value in found.items()}
         end = stream.seek(0, io.SEEK_END)
         stream.seek(min(walk.tell(), end))

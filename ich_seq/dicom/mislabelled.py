@@ -35,11 +35,16 @@ def as_found(layout: PixelLayout, stream: io.BufferedIOBase) -> PixelLayout:
     if whole if stated.native else encapsulated:
         return layout
     stream.seek(layout.offset)
-    found = _codec(_first_fragment(stream) if encapsulated else stream.read(_LOOKED_AT), layout, encapsulated)
+    wrapped = encapsulated or stream.read(len(_ITEM)) == _ITEM
+    stream.seek(layout.offset)
+    found = _codec(_first_fragment(stream) if wrapped else stream.read(_LOOKED_AT), layout, wrapped)
     if not found and whole:
         found = EXPLICIT_LITTLE
-    if not found or (layout.number_of_frames != 1 and not encapsulated and found != EXPLICIT_LITTLE):
+    if not found or (layout.number_of_frames != 1 and not wrapped and found != EXPLICIT_LITTLE):
         return layout
+    if wrapped and not encapsulated:  # encapsulated, and its length stated nevertheless
+        end = min(layout.end, layout.offset + layout.length)
+        layout = replace(layout, length=UNDEFINED_LENGTH, end=end)
     return replace(layout, transfer_syntax_uid=found, mislabelled=True)
 
 

@@ -38,6 +38,8 @@ class PixelPlace:
                 if len(head := stream.read(8)) < 8 or head[:4] != _ITEM:
                     break
                 stream.seek(struct.unpack("<I", head[4:])[0], io.SEEK_CUR)
+            else:
+                return 0  # more fragments than are read: whoever cuts the frames refuses them
         elif self.offset + self.length + 8 > end:
             return 0
         else:

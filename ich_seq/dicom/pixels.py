@@ -64,7 +64,8 @@ def decode_slice(header: SliceHeader) -> DecodedSlice:
         raise FileFaultError(Code.D_NO_RESCALE)
     stored, masked = stored_values(header)
     decoded = hu_of_stored(stored, header.pixels, rescale)
-    return replace(decoded, notes=(Code.N_HIGH_BITS, *decoded.notes)) if masked else decoded
+    noticed = {Code.N_HIGH_BITS: masked, Code.N_SHIFTED_BITS: header.pixels.shift > 0}
+    return replace(decoded, notes=(*(code for code, holds in noticed.items() if holds), *decoded.notes))
 
 
 def hu_of_stored(

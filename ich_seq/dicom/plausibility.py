@@ -54,6 +54,10 @@ class SliceValues:
     field_mm: Hashable
 
 
+_NO_BODY, _A_BODY = 0.005, 0.05
+"""Shares of an image that are no body, and surely one."""
+
+
 def count_hu(hu: Float32[np.ndarray, "y x"], padding_pixels: int) -> HuCounts:
     """The classes of one slice, whose padding is -1024 HU already: 0.5 ms for 512 x 512."""
     a, b, c, d, e = (int(np.count_nonzero(hu < edge)) for edge in _EDGES_HU)
@@ -90,9 +94,10 @@ def rescale_outliers(slices: Sequence[SliceValues]) -> list[int]:
     above 0.15 where the two headers differ in how they make HU, too. Between such steps the run that is plausible, or else the
     longest, is believed; another run is believed where it goes on from the nearest slice that is.
     """
+    hollow = _hollow(slices)
     runs = _runs(slices)
     if len(runs) < 2:
-        return []
+        return hollow
     trusted = max(runs, key=lambda run: (_outside(_counts(slices, run), _POSSIBLE_ALONE) == "", len(run), -run[0]))
     believed = set(trusted)
     for run in sorted(runs, key=lambda run: min(abs(run[0] - trusted[-1]), abs(run[-1] - trusted[0]))):
@@ -103,7 +108,14 @@ def rescale_outliers(slices: Sequence[SliceValues]) -> list[int]:
         nearest = max(i for i in believed if i < edge) if above else min(i for i in believed if i > edge)
         if _goes_on(slices[edge], slices[nearest]):
             believed.update(run)
-    return [index for index in range(len(slices)) if index not in believed]
+    return [index for index in range(len(slices)) if index not in believed or index in hollow]
+
+
+def _hollow(slices: Sequence[SliceValues]) -> list[int]:
+    """Slices of air alone between two that hold a body: where the field is wide, air is most of the image, and no step shows."""
+    body = [sum(one.counts.pixels[2:]) / max(1, sum(one.counts.pixels)) for one in slices]
+    inside = range(1, len(slices) - 1)
+    return [i for i in inside if body[i] < _NO_BODY and min(body[i - 1], body[i + 1]) > _A_BODY]
 
 
 def _runs(slices: Sequence[SliceValues]) -> list[list[int]]:

@@ -14,7 +14,10 @@ _BY_VALUES = frozenset({Code.E_HU_IMPLAUSIBLE, Code.W_HU_IMPLAUSIBLE, Code.E_NO_
 
 
 def outliers(series: Series, counts: Mapping[int, HuCounts]) -> list[int]:
-    """The slices whose values do not fit their neighbours', by index; `counts` are of those that were read and hold an image."""
+    """The slices whose values do not fit their neighbours', by index; `counts` are of those that were read and hold an image.
+
+    None where they are too many to be left out and all slices together are implausible: then the whole series is at fault.
+    """
     read = sorted(counts)
     values = []
     for index in read:
@@ -23,7 +26,11 @@ def outliers(series: Series, counts: Mapping[int, HuCounts]) -> list[int]:
         bits = (pixels.bits_stored, pixels.high_bit, pixels.pixel_representation)
         stored_as = (header.rescale_slope, header.rescale_intercept, header.modality_lut, bits)
         values.append(SliceValues(counts[index], stored_as, header.pixel_spacing_mm))
-    return [read[place] for place in rescale_outliers(values)]
+    found = [read[place] for place in rescale_outliers(values)]
+    if len(found) > LIMITS.missing_share * len(read):
+        verdict = judge(list(counts.values()))
+        return [] if verdict is not None and verdict.severity is Severity.REFUSED else found
+    return found
 
 
 def without_outliers(series: Series, lost: Mapping[int, Finding], doubted: Sequence[int]) -> Series:

@@ -65,15 +65,19 @@ class Walk:
                 self._go(start)
                 break
             if length == UNDEFINED_LENGTH:
+                if tag in wanted and wanted[tag] is None:
+                    raise FileFaultError(Code.D_UNREADABLE, f"{tag_name(tag)} without its length")
                 items = self._undefined(wanted.get(tag) or {}, vr, implicit, depth)
                 if tag in wanted:
-                    _keep(values, tag, items if wanted[tag] is not None else b"")
+                    _keep(values, tag, items)
             elif tag not in wanted:
                 self._at += length
             elif (inside := wanted[tag]) is None:
                 _keep(values, tag, self._value(length))
             else:
                 _keep(values, tag, self._items(inside, implicit, depth + 1, self.tell() + length))
+        if end is not None and self.tell() > end:
+            raise FileFaultError(Code.D_UNREADABLE, "an element runs over the end of its item")
         return values
 
     def _head(self, implicit: bool) -> tuple[int, bytes, int] | None:

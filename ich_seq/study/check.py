@@ -20,6 +20,7 @@ from ich_seq.study.summaries import (
     series_summary,
     status_of_scan,
 )
+from ich_seq.study.thin import as_the_model_knows
 
 CHECK_VERSION = "1.0"
 
@@ -112,10 +113,11 @@ def _checked(study: DicomStudy | NiftiFile, inputs: Inputs, options: ReadOptions
         opened = study.open()
     except IchSeqError as error:
         return _unopened(study, error, inputs)
+    known = as_the_model_knows(opened.scan)
     try:
-        scan = read_through(opened.scan)
+        scan = read_through(known)
     except IchSeqError as error:
-        return _judged(opened, opened.scan, error, inputs)
+        return _judged(opened, known, error, inputs)
     return _judged(opened, scan, refusal_of(scan, options), inputs)
 
 

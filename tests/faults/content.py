@@ -1,6 +1,7 @@
 """Faults of what the series shows: kernel, contrast, reformats, body part, age, extent (catalogue, section B)."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -81,7 +82,7 @@ def a_child(good: GoodSeries, out: Path) -> None:
 
 @fault(24, "W-COVERAGE")
 def a_whole_body(good: GoodSeries, out: Path) -> None:
-    """The head four times, one above the other."""
+    """The head four times, one above the other, every second upside down, so that each slice continues its neighbour."""
     step = good.position(len(good) - 1) - good.position(len(good) - 2)
     height = good.position(len(good) - 1) - good.position(0) + step
     good.copy(out)
@@ -89,10 +90,15 @@ def a_whole_body(good: GoodSeries, out: Path) -> None:
         for index in range(len(good)):
             place = decimal(good.position(index) + copy * height)
 
-            def change(dataset: Dataset, position: list[str] = place) -> None:
-                dataset.ImagePositionPatient = position
+            own = good.load(index).get("SliceThickness")
 
-            good.add(out, change, f"{copy}_{index}.dcm", index)
+            def change(dataset: Dataset, position: list[str] = place, thickness: Any = own) -> None:
+                dataset.ImagePositionPatient = position
+                if thickness is not None:
+                    dataset.SliceThickness = thickness
+
+            image = len(good) - 1 - index if copy % 2 else index
+            good.add(out, change, f"{copy}_{index}.dcm", image)
 
 
 @fault(25, "W-SINGLE-SLICE")
@@ -113,7 +119,11 @@ def only_the_upper_half(good: GoodSeries, out: Path) -> None:
     good.copy(out, leave_out=low)
 
 
-@fault(43, "W-SHORT-COVERAGE")
+@fault(
+    43,
+    "W-SHORT-COVERAGE",
+    impossible={"ge": "an acquisition is one turn of the gantry there, and counts its own images"},
+)
 def fewer_slices_than_the_header_counts(good: GoodSeries, out: Path) -> None:
     """The lowest two are gone; ImagesInAcquisition still counts them."""
     good.edit(out, lambda dataset: setattr(dataset, "ImagesInAcquisition", len(good)))

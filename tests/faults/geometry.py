@@ -85,9 +85,9 @@ def no_position_in_one(good: GoodSeries, out: Path) -> None:
     good.edit_one(out, _gone("ImagePositionPatient"))
 
 
-@fault(37, "W-NO-ORIENTATION", differs={"rsna": ("E-NO-GEOMETRY",), "ge": ("E-NO-GEOMETRY",)})
+@fault(37, "W-NO-ORIENTATION")
 def no_orientation(good: GoodSeries, out: Path) -> None:
-    """Where the gantry was tilted positions vary along two axes, and nothing says that they are axial."""
+    """Of all; the corners of the good series lie above each other, tilted or not, so their distances along the body are known."""
     good.edit(out, _gone("ImageOrientationPatient"))
 
 
@@ -118,7 +118,8 @@ def no_orientation_is_orthonormal(good: GoodSeries, out: Path) -> None:
 
 @fault(39, "W-ORIENTATION-SPLIT", "W-SLICE-GAP")
 def one_slice_tilted(good: GoodSeries, out: Path) -> None:
-    good.edit_one(out, _set("ImageOrientationPatient", "1", "0", "0", "0", "0.64278761", "0.76604444"))
+    """To 20 degrees from the horizontal: steeper ones are taken for a localizer."""
+    good.edit_one(out, _set("ImageOrientationPatient", "1", "0", "0", "0", "0.93969262", "0.34202014"))
 
 
 @fault(32, "W-ORIENTATION")

@@ -8,7 +8,7 @@ from pydicom.uid import generate_uid
 
 from .fault import fault
 from .good import GoodSeries, save
-from .stored import hu_of, store, store_8_bits, store_12_bits, stored_of
+from .stored import hu_of, store, store_8_bits, store_12_bits
 
 
 def _bits(allocated: int, stored: int, high: int) -> dict[str, int]:
@@ -98,19 +98,15 @@ def bits_allocated_32(good: GoodSeries, out: Path) -> None:
     _change_one(good, out, _bits(32, 32, 31))
 
 
-@fault(61, "D-BITS", "W-SLICE-GAP")
+@fault(61, "W-RESCALE-OUTLIER", "W-SLICE-GAP")
 def high_bit_elsewhere(good: GoodSeries, out: Path) -> None:
+    """Said, but not so: the values lie in the low bits, and those of the slice are then not those of its neighbours."""
     _change_one(good, out, _bits(16, 12, 15))
 
 
-@fault(61, "D-BITS", "E-NO-SLICE-LEFT")
-def high_bit_elsewhere_in_all(good: GoodSeries, out: Path) -> None:
-    def change(dataset: Dataset) -> None:
-        store_12_bits(dataset, hu_of(dataset))
-        dataset.PixelData = (stored_of(dataset) << 4).astype("<u2").tobytes()
-        dataset.HighBit = 15
-
-    good.edit(out, change)
+@fault(61, "D-BITS", "W-SLICE-GAP")
+def high_bit_beyond_the_cell(good: GoodSeries, out: Path) -> None:
+    _change_one(good, out, _bits(16, 12, 16))
 
 
 @fault(62, "W-8BIT")

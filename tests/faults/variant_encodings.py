@@ -19,7 +19,7 @@ from pydicom.uid import (
 
 from .fault import variant
 from .good import GoodSeries, as_it_is, save
-from .stored import hu_of, store, stored_of
+from .stored import hu_of, store, store_12_bits, stored_of
 
 _SIXTEEN = {"ge": "all 16 bits are stored, none is above them"}
 _PADDED = {"ge": "padding at -1500 is below what 12 bits with intercept -1024 hold"}
@@ -64,6 +64,18 @@ def _afresh(dataset: Dataset) -> Dataset:
     for element in dataset:
         fresh[element.tag] = element
     return fresh
+
+
+@variant(impossible=_PADDED)
+def high_bit_at_the_top(good: GoodSeries, out: Path) -> None:
+    """Old scanners wrote 12 bits into the upper end of 16. Source: DICOM PS3.5 section 8.1.1."""
+
+    def change(dataset: Dataset) -> None:
+        store_12_bits(dataset, hu_of(dataset))
+        dataset.PixelData = (stored_of(dataset) << 4).astype("<u2").tobytes()
+        dataset.HighBit = 15
+
+    good.edit(out, change)
 
 
 @variant()

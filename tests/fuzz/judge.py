@@ -19,7 +19,7 @@ from ich_seq.errors import IchSeqError
 from ich_seq.volume import Volume
 
 CT = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-_HU_FLAGS = {"N-MODALITY-LUT", "W-NO-RESCALE", "W-ASSUMED-INTERCEPT"}
+_HU_FLAGS = {"N-MODALITY-LUT", "N-SHIFTED-BITS", "W-NO-RESCALE", "W-ASSUMED-INTERCEPT", "W-SPACING-OUTLIER"}
 _PLACE_FLAGS = {"W-NO-POSITION", "W-NO-ORIENTATION"}
 
 
@@ -230,14 +230,11 @@ def _kind_faults(facts: Facts) -> Iterator[str]:
 
 def _identity_faults(facts: Sequence[Facts]) -> list[str]:
     """Two patients, two studies or two series in one volume."""
-    wrong = []
-    for what, values in (
-        ("patients", {one.patient for one in facts if UNREAD not in one.patient}),
-        ("series", {one.identity[:2] for one in facts if UNREAD not in one.identity}),
-    ):
-        if len(values) > 1:
-            wrong.append(f"{len(values)} {what} in one volume")
-    return wrong
+    told = [one.patient for one in facts if UNREAD not in one.patient]
+    of_each = [{str(value) for value in values if value} for values in zip(*told, strict=True)]  # absent says nothing
+    patients = max((len(values) for values in of_each), default=1)
+    series = len({one.identity[:2] for one in facts if UNREAD not in one.identity})
+    return [f"{many} {what} in one volume" for what, many in (("patients", patients), ("series", series)) if many > 1]
 
 
 def _unaccounted(mutant: Mutant, inventory: Inventory, readings: Sequence[Reading]) -> list[str]:

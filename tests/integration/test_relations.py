@@ -64,13 +64,14 @@ class Scored:
 
 
 def head_hu(head: Head, index: int) -> np.ndarray:
-    """One slice in HU: air, a ring of bone, brain with noise, and a bleed; the shares of each are those of a head."""
+    """One slice in HU: air, fat under the skin, a ring of bone, brain with noise, and a bleed; the shares are those of a head."""
     rng = np.random.default_rng([head.seed, index])
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2 + 0.5
     radius = np.hypot(x / 23.0, y / (26.0 + 0.1 * index))
     hu = np.full((SIZE, SIZE), -1000.0)
-    hu[radius <= 1.0] = 900.0
-    brain = radius <= 0.9
+    hu[radius <= 1.0] = -90.0
+    hu[radius <= 0.94] = 900.0
+    brain = radius <= 0.86
     hu[brain] = 32.0
     centre_x, centre_y = rng.uniform(-10, 10, 2)
     hu[brain & (np.hypot(x - centre_x, y - centre_y) < rng.uniform(2, 5))] = rng.integers(55, 80)

@@ -204,7 +204,12 @@ def test_an_index_whose_parts_are_not_one_array_is_refused(change: Any, tmp_path
 
 
 HDF5 = ("part of the cache", "reduced", "part of the tiles")
-COLUMN = {"part of the cache": "logits", "reduced": "logits", "part of the tiles": "slice_index"}
+COLUMN = {"part of the cache": "logits", "reduced": "logits-00000", "part of the tiles": "slice_index"}
+TEXTS = {
+    "part of the cache": "sop_instance_uid",
+    "reduced": "sop_instance_uid-00000",
+    "part of the tiles": "sop_instance_uid",
+}
 Damage = Callable[[h5py.File, str, Path], object]
 
 
@@ -255,11 +260,21 @@ HDF5_DAMAGE: dict[str, tuple[Damage, str]] = {
     ),
     "unknown member": (lambda file, name, _: file.create_dataset("surprise", data=[1]), "unknown data sets"),
     "unknown attribute": (lambda file, name, _: file.attrs.__setitem__("surprise", 1), "unknown attributes"),
-    "digest of numbers": (lambda file, name, _: file.attrs.__setitem__("sha256", np.zeros(9)), "no text|does not fit"),
-    "digest of variable length": (lambda file, name, _: file.attrs.__setitem__("sha256", "0" * 64), "no text of one"),
-    "no digest": (lambda file, name, _: file.attrs.__delitem__("sha256"), "lacks"),
+    "digest of numbers": (
+        lambda file, _, __: file.attrs.__setitem__(digest_in(file), np.zeros(9)),
+        "no text|does not fit",
+    ),
+    "digest of variable length": (
+        lambda file, _, __: file.attrs.__setitem__(digest_in(file), "0" * 64),
+        "no text of one",
+    ),
+    "no digest": (lambda file, _, __: file.attrs.__delitem__(digest_in(file)), "lacks"),
     "changed value": (lambda file, name, _: file[name].write_direct(file[name][...] + 1), "does not fit|not those"),
 }
+
+
+def digest_in(file: h5py.File) -> str:
+    return next(name for name in file.attrs if name in ("sha256", "sha256-00000"))
 
 
 def blank(name: str, shape: tuple[int, ...] = ()) -> np.ndarray:
@@ -290,12 +305,12 @@ def test_texts_of_another_count_or_of_variable_length_are_refused(
     kind.write(tmp_path)
     path = place_of(kind, tmp_path)
     with h5py.File(path, "a", libver="latest") as file:
-        texts = file["sop_instance_uid"].asstr()[:].tolist()
-        del file["sop_instance_uid"]
+        texts = file[TEXTS[name]].asstr()[:].tolist()
+        del file[TEXTS[name]]
         if slices is None:
-            file.create_dataset("sop_instance_uid", data=texts, dtype=h5py.string_dtype())
+            file.create_dataset(TEXTS[name], data=texts, dtype=h5py.string_dtype())
         else:
-            write_texts(file, "sop_instance_uid", texts[:1] * slices)
+            write_texts(file, TEXTS[name], texts[:1] * slices)
     assert re.search("shape|one length", refused(kind, tmp_path, path))
 
 

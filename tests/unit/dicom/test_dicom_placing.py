@@ -38,9 +38,9 @@ def in_the_sixth(edit):
     return in_one
 
 
-def corner_values(folder, options=AS_IT_IS):
-    """HU of the first voxel of each slice, feet to head: -24 + 7 a slice in the factory."""
-    return [float(hu[0, 0]) for hu in Volume(series_in(folder, options))]
+def bone_values(folder, options=AS_IT_IS):
+    """HU of one voxel of bone in each slice, feet to head: 400 + 7 a slice + 1 a column in the factory."""
+    return [float(hu[8, 8]) for hu in Volume(series_in(folder, options))]
 
 
 def test_slice_location_stands_in_for_missing_positions_with_a_warning(tmp_path):
@@ -48,13 +48,13 @@ def test_slice_location_stands_in_for_missing_positions_with_a_warning(tmp_path)
     series = series_in(tmp_path)
     assert codes_in(tmp_path) == {"W-NO-POSITION"}
     assert series.positions_mm == pytest.approx([-30.0 + 10 * i for i in range(12)])
-    assert corner_values(tmp_path) == [-24.0 + 7 * i for i in range(12)]
+    assert bone_values(tmp_path) == [408.0 + 7 * i for i in range(12)]
 
 
 def test_slice_location_may_run_against_instance_number(tmp_path):
     edit = edited("ImagePositionPatient", SliceLocation=lambda i: -30.0 + 10 * i, InstanceNumber=lambda i: 12 - i)
     head(tmp_path, edit)
-    assert corner_values(tmp_path) == [-24.0 + 7 * i for i in range(12)]
+    assert bone_values(tmp_path) == [408.0 + 7 * i for i in range(12)]
 
 
 def test_a_slice_missing_among_slice_locations_is_a_gap(tmp_path):
@@ -86,7 +86,7 @@ def test_instance_number_orders_slices_only_where_it_is_trusted(tmp_path):
     assert codes_in(tmp_path, TRUSTING) == {"W-NO-POSITION"}
     assert message_of(series.findings, "W-NO-POSITION").endswith("taken from InstanceNumber")
     assert series.positions_mm == pytest.approx([10.0 * (i + 1) for i in range(12)])  # SliceThickness is 10 mm
-    assert corner_values(tmp_path, TRUSTING) == [-24.0 + 7 * i for i in range(12)]
+    assert bone_values(tmp_path, TRUSTING) == [408.0 + 7 * i for i in range(12)]
 
 
 def test_without_thickness_spacing_between_slices_serves(tmp_path):

@@ -191,7 +191,7 @@ def test_an_acquisition_between_the_slices_of_another_is_left_out(tmp_path, keyw
         dataset.SOPInstanceUID = f"1.2.3.{index}"
         dataset.ImagePositionPatient = [-100.0, -110.0, 52.5 + 5.0 * index]
 
-    make_series(tmp_path, 24)
+    make_series(tmp_path, 24, lambda dataset, _: setattr(dataset, "AcquisitionTime", "102200"))
     for path in make_series(tmp_path / "second", 23, second):
         path.rename(tmp_path / f"second_{path.name}")
     assert codes(tmp_path) == {"W-MULTI-ACQUISITION"}

@@ -60,7 +60,9 @@ def test_an_infinite_logit_of_stage_two_is_no_probability_of_1(model):
 
 def rows_of(folder):
     make_series(folder, slices=6)
-    return read_headers(folder, sorted(folder.iterdir()), jobs=1).table.sort_values("position_mm", ignore_index=True)
+    return read_headers(folder, sorted(path.name for path in folder.iterdir()), jobs=1).table.sort_values(
+        "position_mm", ignore_index=True
+    )
 
 
 @pytest.mark.parametrize(
