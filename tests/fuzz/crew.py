@@ -133,10 +133,10 @@ class _Child:
             self.end = f"the process died (signal {-code})"
 
     def _end_if_stuck(self, waited: float, computed: float) -> None:
-        if computed > LIMIT_S or waited > _STALLED_S:
+        if (held := self._held()) > LIMIT_BYTES:
+            self.end = f"held {held / 1024**3:.1f} GiB"
+        elif computed > LIMIT_S or waited > _STALLED_S:
             self.end = f"no end after {computed:.0f} s of computing, {waited:.0f} s by the clock"
-        elif self._held() > LIMIT_BYTES:
-            self.end = f"held {self._held() / 1024**3:.1f} GiB"
         if self.end:
             self.process.kill()
 
