@@ -118,7 +118,7 @@ def told(record_property: Callable[[str, object], None]) -> Callable[[Tally, flo
 
 
 def test_a_few_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    judge(kill_often(tmp_path, 15, seed=1), 15)
+    judge(kill_often(tmp_path, 8, seed=1), 8)
 
 
 def test_the_check_sees_a_scan_that_is_lost_and_one_that_is_not_what_was_written(tmp_path: Path) -> None:

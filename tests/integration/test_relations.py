@@ -28,7 +28,7 @@ from tiny_model import load_tiny_model, write_tiny_model
 from ich_seq.study.score import score_study
 
 SIZE = 64
-FEW = settings(max_examples=10, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=6, deadline=None, derandomize=True, database=None)
 MANY = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
 

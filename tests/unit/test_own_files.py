@@ -25,7 +25,7 @@ from ich_seq.errors import IchSeqError
 from ich_seq.hdf5 import write_texts
 from ich_seq.training.checkpoint import save_checkpoint
 
-FLIPS = 50
+FLIPS = 20
 WAY_OUT = re.compile(r"again|remove|another|make one")
 
 
