@@ -26,7 +26,7 @@ from ich_seq.manifest.index import IndexChoices, index_dataset
 from ich_seq.phantom.cohort import CohortSpec, write_cohort
 from ich_seq.slices.tile_cache import TileCache, open_tile_cache
 from ich_seq.slices.tile_fill import MOST_SERIES, fill_cache
-from ich_seq.slices.tile_part import FORMAT_FILE, KEY, PARTS, TileFormat, write_part
+from ich_seq.slices.tile_part import KEY, PARTS, TileFormat, write_format, write_part
 from ich_seq.slices.tiles import TileSource
 from ich_seq.slices.window import Preprocess
 from ich_seq.training.run import machine
@@ -79,7 +79,7 @@ def open_at_rsna_size(folder: Path) -> dict[str, float]:
     """Seconds to open a cache of RSNA's size and to find all its slices; its lists are whole, its tiles are left out."""
     form, parts = TileFormat.of(CONFIG), -(-RSNA_SERIES // MOST_SERIES)
     make_folder(folder / PARTS)
-    write_text(folder / FORMAT_FILE, form.model_dump_json())
+    write_format(folder, form)
     names = [f"ID_{number:09x}" for number in range(RSNA_SLICES)]
     table = pd.DataFrame({KEY[0]: names, KEY[1]: [f"stage_2_train/{name}.dcm" for name in names], KEY[2]: np.int32(-1)})
     for slices in np.array_split(np.arange(RSNA_SLICES), parts):
