@@ -15,6 +15,7 @@ from ich_seq.dicom import Candidate, Finding
 from ich_seq.errors import ModelError
 from ich_seq.labels import LABEL_NAMES, LABELS, Label
 from ich_seq.model.bundle import BundleInfo
+from ich_seq.study.check import verdict_of
 from ich_seq.study.inputs import Scan
 from ich_seq.study.result import (
     CalibratedProbabilities,
@@ -75,6 +76,7 @@ def assemble(
     calibrated = _calibrated_scan(use.info, probabilities.stage_two)
     return StudyResult(
         status=status,
+        suitability=verdict_of(status).value,
         source_format=volume.source_format,
         study_instance_uid=volume.study_instance_uid,
         series_instance_uid=volume.series_instance_uid,

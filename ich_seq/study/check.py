@@ -33,6 +33,11 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
+def verdict_of(status: Status) -> Verdict:
+    """What a study with this status is that nothing refuses."""
+    return Verdict.USABLE if status is Status.COMPLETE else Verdict.WITH_WARNINGS
+
+
 EXIT_CODES = {Verdict.USABLE: 0, Verdict.WITH_WARNINGS: 10, Verdict.REFUSED: 3}
 """The exit code of `ichseq check` for one study; several: the worst one's."""
 
@@ -123,8 +128,7 @@ def _checked(study: DicomStudy | NiftiFile, inputs: Inputs, options: ReadOptions
 
 def _judged(opened: OpenedScan, scan: Scan, refusal: IchSeqError | None, inputs: Inputs) -> CheckedStudy:
     status = status_of_scan(scan)
-    clean = Verdict.USABLE if status is Status.COMPLETE else Verdict.WITH_WARNINGS
-    verdict = clean if refusal is None else Verdict.REFUSED
+    verdict = verdict_of(status) if refusal is None else Verdict.REFUSED
     findings = scan.findings
     check = StudyCheck(
         verdict=verdict,

@@ -209,7 +209,7 @@ class StudyResult(Part):
     notice: str = RESEARCH_NOTICE
     status: Status
     suitability: str = "not checked"
-    """Whether the study is of the kind that the model was made for."""
+    """As `ichseq check` says it: `usable` or `usable with warnings`; `not checked` in results of earlier versions."""
     source_format: SourceFormat = "dicom"
     """What was scored. NIfTI has no UIDs: in their place stands `nifti-` and 16 digits of `input_sha256`, which is never a valid UID;
     for a slice `#` follows, and its place along its axis in the file, from 0."""

@@ -106,7 +106,7 @@ def test_a_study_becomes_three_files_and_a_summary(model, head, tmp_path):
     jsonschema.Draft202012Validator(result_schema()).validate(content)
     result = StudyResult.model_validate(content)
     assert result.status is Status.COMPLETE
-    assert result.suitability == "not checked"
+    assert result.suitability == "usable"
     assert [score.index for score in result.slices] == list(range(20))
     assert [score.position_mm for score in result.slices] == pytest.approx([5.0 * i for i in range(20)], abs=1e-3)
     assert list(result.timings_s) == ["read_headers", "load_model", "read_pixels", "stage_one", "stage_two", "write"]
