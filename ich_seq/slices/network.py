@@ -46,8 +46,18 @@ class SliceNet(nn.Module):
 
     def forward(self, tiles: Float[Tensor, "b c size size"]) -> SliceOutput:
         """Logits and embeddings of tiles in [0, 1], as `preprocess.tiles` makes them."""
-        normalised = self.preprocess(tiles).contiguous(memory_format=torch.channels_last)
-        embedding = self.backbone(normalised)
+        return self.from_features(self.features(tiles))
+
+    def features(self, tiles: Float[Tensor, "b c size size"]) -> Float[Tensor, "b k h w"]:
+        """The trunk's last feature map of tiles in [0, 1], before pooling: what Grad-CAM weighs."""
+        trunk = self.backbone
+        found = self.preprocess(tiles).contiguous(memory_format=torch.channels_last)
+        found = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(found))))
+        return trunk.layer4(trunk.layer3(trunk.layer2(trunk.layer1(found))))
+
+    def from_features(self, feature_map: Float[Tensor, "b k h w"]) -> SliceOutput:
+        """Logits and embeddings of what `features` gave: the rest of the forward pass."""
+        embedding = self.backbone.avgpool(feature_map).flatten(1)
         return SliceOutput(self.head(embedding), embedding)
 
     def read(self, hu: Float32[Tensor, "b y x"]) -> SliceOutput:
