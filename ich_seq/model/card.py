@@ -15,7 +15,6 @@ _SECTION = re.compile(r"<!-- evaluation (\S+) -->\n.*?<!-- end -->\n", re.DOTALL
 
 def model_card(info: BundleInfo) -> str:
     """The card of a model that nobody has evaluated yet."""
-    windows = ", ".join(f"{window.level:g}/{window.width:g}" for window in info.preprocess.windows)
     trained = info.trained_on
     losses = "\n".join(f"- {stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items())
     return f"""# Model card: {info.name}
@@ -24,7 +23,7 @@ def model_card(info: BundleInfo) -> str:
 
 ## What it is
 A two-stage reader of head CT: {info.cnn.backbone} reads each slice ({info.preprocess.size} x {info.preprocess.size} pixels,
-windows {windows} HU level/width), its {info.embedding_width}-d embedding is reduced to {info.reduced_width} by PCA, and a
+{info.preprocess.describe()} level/width), its {info.embedding_width}-d embedding is reduced to {info.reduced_width} by PCA, and a
 bidirectional LSTM ({info.lstm.layers} x {info.lstm.hidden} units per direction) reads the scan from feet to head.
 Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score is the maximum over its slices.
 

@@ -6,7 +6,8 @@ from torchvision.models import resnet18
 
 from ich_seq.config import PreprocessConfig, Window
 from ich_seq.errors import ConfigError
-from ich_seq.slices.network import SliceNet, backbones, build_backbone
+from ich_seq.slices.backbones import backbones, build_backbone
+from ich_seq.slices.network import SliceNet
 
 SMALL = PreprocessConfig(size=64)
 
@@ -64,4 +65,5 @@ def test_the_rest_of_the_forward_pass_from_the_feature_map_gives_the_same_bits()
         whole, rest = network(tiles), network.from_features(feature_map)
         trunk = network.backbone(network.preprocess(tiles).contiguous(memory_format=torch.channels_last))
     assert feature_map.shape == (2, 512, 2, 2)
-    assert torch.equal(whole.logits, rest.logits) and torch.equal(whole.embedding, trunk)
+    assert torch.equal(whole.logits, rest.logits)
+    assert torch.equal(whole.embedding, trunk)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from ich_seq.errors import WeightsError
-from ich_seq.slices.network import build_backbone
+from ich_seq.slices.backbones import build_backbone
 from ich_seq.slices.weights import load_pretrained
 
 
