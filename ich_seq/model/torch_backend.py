@@ -48,7 +48,7 @@ class TorchModel:
         self.cnn.eval().to(device)
         self.lstm.eval().to(device)
 
-    def read_slices(self, slices_hu: Sequence[Float32[np.ndarray, "y x"]], asked: range | None = None) -> SliceReading:
+    def read_slices(self, slices_hu: Sequence[Float32[np.ndarray, "_ _"]], asked: range | None = None) -> SliceReading:
         """Stage one on successive slices in HU, on all or on those `asked` for, which go through the network as one batch.
 
         Raises:

@@ -14,7 +14,7 @@ from ich_seq.slices.window import Preprocess
 
 def read_slices(
     network: SliceNet,
-    slices_hu: list[Float32[np.ndarray, "y x"]],
+    slices_hu: list[Float32[np.ndarray, "_ _"]],
     batch_size: int,
     device: str,
     asked: range | None = None,
@@ -51,7 +51,7 @@ def read_slices(
 
 
 def network_tiles(
-    preprocess: Preprocess, slices_hu: Sequence[Float32[np.ndarray, "y x"]], asked: range
+    preprocess: Preprocess, slices_hu: Sequence[Float32[np.ndarray, "_ _"]], asked: range
 ) -> Float32[Tensor, "b c size size"]:
     """What the network reads of some slices of a scan, feet to head: their tiles, where it needs them with those of their neighbours.
 

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from ich_seq.dicom import AS_IT_IS, ReadOptions
 from ich_seq.dicom.resample import square_pixels
 from ich_seq.errors import IchSeqError, InputRefusedError, UsageError
+from ich_seq.labels import LABEL_NAMES
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
 from ich_seq.study.chunks import Chunk, in_chunks, refuse_alone
@@ -220,6 +221,7 @@ class _Scoring:
         stage_one, reduced, places = self._stage_one(model, volume, seconds)
         settled = volume.settled()
         self._refuse(settled)
+        refuse_alone(len(settled), reach_of(model))
         kept = np.isin(places, list(volume.left_out), invert=True)
         stage_one, reduced = stage_one[kept], reduced[kept]
         if (
@@ -241,7 +243,8 @@ class _Scoring:
                 chunk_prob, chunk_reduced = read_chunk(model, chunk)
             prob.append(chunk_prob)
             reduced.append(chunk_reduced)
-        refuse_alone(len(places), reach_of(model))
+        if not places:  # what is to be said of that, the settled scan says
+            return np.zeros((0, len(LABEL_NAMES)), np.float32), np.zeros((0, 0), np.float32), []
         return np.concatenate(prob), np.concatenate(reduced), places
 
     def _chunks(self, volume: Scan, reach: int, seconds: dict[str, float]) -> Iterator[Chunk]:
