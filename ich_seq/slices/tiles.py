@@ -49,8 +49,9 @@ class TileSource:
             if isinstance(origin, TileCache)
             else SliceFiles(slice_places(table, origin), preprocess)
         )
-        self._reach, self._paths = preprocess.adjacent_slices, [str(path) for path in table["path"]]
+        self._reach = preprocess.adjacent_slices
         self._series = SeriesOfRows(table) if self._reach else None
+        self._paths = [str(path) for path in table["path"]] if self._reach else []
         self._neighbours: Int64[Tensor, "s k"] | None = None
         self._shape = (preprocess.mean.shape[1], preprocess.size, preprocess.size)
         self._kept: Float[Tensor, "s c size size"] | None = None

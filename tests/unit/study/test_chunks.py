@@ -83,8 +83,8 @@ def rows_of(folder):
 def test_extraction_evaluation_and_scoring_read_the_same_of_a_slice(network, tmp_path) -> None:
     """With a file in the middle that cannot be read: its neighbours are each other's."""
     torn = make_series(tmp_path / "scan", 12)[5]
-    torn.write_bytes(torn.read_bytes()[:-100])
     rows = rows_of(tmp_path / "scan")
+    torn.write_bytes(torn.read_bytes()[:-100])
     (tmp_path / "cache" / "parts").mkdir(parents=True)
     done, new = store_series(Extractor(network.cnn, tmp_path / "cache", 32), read_series(rows, tmp_path / "scan"))
     extracted = read_part(tmp_path / "cache" / "parts", done.identity)
