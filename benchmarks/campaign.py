@@ -2,8 +2,9 @@
 
 Runs the tests marked `campaign` (what `make test` samples) and writes `benchmarks/results/campaign.md` with versions: of each
 command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes; of each
-fault of a series what reading answered; of mutants of good series, what became of them. Words are passed on to pytest, so that a part can be run; `--reports A.xml B.xml`
-runs nothing and makes the page from parts that ran before, each with `--junitxml=A.xml -o junit_family=xunit1`.
+fault of a series what reading answered; of mutants of good series, what became of them. Words are passed on to pytest, so that a
+part can be run; `--reports A.xml B.xml` runs nothing and makes the page from parts that ran before, each with
+`--junitxml=A.xml -o junit_family=xunit1`.
 """
 
 import re
