@@ -43,9 +43,7 @@ def all_of(names: tuple[str, ...]) -> list[Any]:
 OFTEN_KILLED = [("extract-features", signal.SIGKILL)] * 20
 SAMPLE = [
     ("phantom", signal.SIGTERM),
-    ("phantom", signal.SIGKILL),
     ("index", signal.SIGINT),
-    ("index", signal.SIGTERM),
     ("cache-tiles", signal.SIGKILL),
     ("train-cnn", signal.SIGKILL),
     ("extract-features", signal.SIGINT),
