@@ -2,7 +2,9 @@
 
 Runs the tests marked `campaign` (what `make test` samples) and writes `benchmarks/results/campaign.md` with versions: of each
 command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes; of each
-fault of a series what reading answered; of mutants of good series, what became of them.
+fault of a series what reading answered; of mutants of good series, what became of them. Words are passed on to pytest, so that a
+part can be run; `--reports A.xml B.xml` runs nothing and makes the page from parts that ran before, each with
+`--junitxml=A.xml -o junit_family=xunit1`.
 """
 
 import re
@@ -57,19 +59,25 @@ class Case:
 
 
 def main() -> int:
-    """Runs, writes, and returns pytest's exit code."""
+    """Runs, writes, and returns pytest's exit code; with `--reports` 1 where a case of theirs did not pass."""
+    if sys.argv[1:2] == ["--reports"]:
+        cases = [case for report in sys.argv[2:] for case in read_cases(Path(report))]
+        _write(cases, f", in {len(sys.argv) - 2} parts")
+        return int(any(case.outcome in ("failure", "error") for case in cases))
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "campaign.xml"
         # The family keeps what tests record of themselves.
         words = ["-m", "pytest", "-m", "campaign", "-q", f"--junitxml={report}", "-o", "junit_family=xunit1"]
         code = subprocess.run([sys.executable, *words, *sys.argv[1:]], cwd=PROJECT, check=False).returncode
-        cases = read_cases(report)
+        _write(read_cases(report), f" ({' '.join(sys.argv[1:])} only)" if sys.argv[1:] else "")
+    return code
+
+
+def _write(cases: Sequence[Case], part: str) -> None:
     facts = machine()
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
-    part = f" ({' '.join(sys.argv[1:])} only)" if sys.argv[1:] else ""
     of = f"`make campaign`{part} on {facts['cores']} cores, Python {facts['python']}, {versions}"
     write_text(RESULTS / "campaign.md", page(cases, of))
-    return code
 
 
 def read_cases(report: Path) -> list[Case]:

@@ -46,7 +46,7 @@ def read_tensors(path: Path, *, must_be_sealed: bool = True) -> dict[str, np.nda
     from safetensors.numpy import load_file
 
     with open_own(path, _MOST_BYTES) as file:
-        metadata = _checked_header(file)
+        metadata, _ = _checked_header(file)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
@@ -62,8 +62,19 @@ def read_tensors(path: Path, *, must_be_sealed: bool = True) -> dict[str, np.nda
     return tensors
 
 
-def _checked_header(file: BinaryIO) -> dict[str, Any]:
-    """The metadata of a safetensors file whose tensors fill it exactly, one after another.
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a safetensors file, from its header alone.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedError: not a safetensors file, or a header that lies.
+    """
+    with open_own(path, _MOST_BYTES) as file:
+        return _checked_header(file)[1]
+
+
+def _checked_header(file: BinaryIO) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """The metadata and the shapes of a safetensors file whose tensors fill it exactly, one after another.
 
     Source: the safetensors format, huggingface.co/docs/safetensors (eight bytes of length, a JSON header, the numbers).
     """
@@ -83,7 +94,7 @@ def _checked_header(file: BinaryIO) -> dict[str, Any]:
         end = stop
     if end != size - 8 - length:
         raise DamagedError(f"not a safetensors file (its tensors are {end:,} bytes, not {size - 8 - length:,})")
-    return metadata
+    return metadata, {name: tuple(entry["shape"]) for name, entry in header.items()}
 
 
 def _span(name: str, entry: Any) -> tuple[int, int]:

@@ -34,6 +34,7 @@ COMMANDS = {
     "extract-features": ("train", "Run stage one over every series and keep embeddings and PCA."),
     "train-lstm": ("train", "Train stage two, the sequence network, and write the model."),
     "evaluate": ("evaluate", "Measure a run on its held-out patients, or a model on any table."),
+    "compare": ("compare", "Put several evaluated models side by side on one page."),
     "submit": ("submit", "Write the challenge's submission file for images without labels."),
     "score-study": ("score_study", "Score a head CT: a folder, a zip or files."),
     "check": ("check", "Say whether a head CT can be scored, without scoring it."),

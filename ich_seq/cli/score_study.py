@@ -15,6 +15,7 @@ from ich_seq.cli.terminal import printable
 from ich_seq.dicom import ReadOptions
 from ich_seq.errors import SomeStudiesFailedError
 from ich_seq.files import make_folder, output_errors
+from ich_seq.report.worklist import Listed, write_worklist
 from ich_seq.report.write import write_study
 from ich_seq.study.score import Compute, FailedStudy, ScoredStudy, score_studies
 
@@ -42,7 +43,7 @@ class _Asked:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for result.json, slices.csv and report.html, and for a sub-folder each where there are several studies.  "
+    help="Folder for result.json, slices.csv and report.html; of several studies a sub-folder each, and worklist.html and .csv.  "
     "[default: scores/ID, ID being a digest of the StudyInstanceUID]",
 )
 @click.option("--series", "series_uid", help="SeriesInstanceUID to score instead of the one that would be chosen.")
@@ -96,23 +97,35 @@ def study_folder_name(study_instance_uid: str) -> str:
 def _write_all(
     outcomes: Iterator[ScoredStudy | FailedStudy], folder: Path, asked: _Asked
 ) -> tuple[list[FailedStudy], int]:
-    """Writes each study as soon as it is scored; returns the failed ones and how many were scored."""
+    """Writes each study as soon as it is scored; returns the failed ones and how many were scored.
+
+    Of several studies a worklist is written, also of those that are done when the others are interrupted.
+    """
     failed: list[FailedStudy] = []
-    scored = 0
-    for outcome in outcomes:
-        if isinstance(outcome, FailedStudy):
-            failed.append(outcome)
-            _say_failure(outcome, asked)
-            continue
-        own_folder = outcome.studies > 1 or asked.out is None
-        place = folder / study_folder_name(outcome.result.study_instance_uid) if own_folder else folder
-        result, page = write_study(outcome, place, show_patient=asked.show_patient)
-        scored += 1
-        if asked.as_json:
-            click.echo(result.model_dump_json(ensure_ascii=True))
-        elif not asked.quiet:
-            print_summary(result, page)
-    return failed, scored
+    listed: list[Listed] = []
+    studies = 0
+    try:
+        for outcome in outcomes:
+            studies = outcome.studies
+            if isinstance(outcome, FailedStudy):
+                failed.append(outcome)
+                listed.append(Listed.failed(outcome.study_instance_uid, outcome.error))
+                _say_failure(outcome, asked)
+                continue
+            own_folder = studies > 1 or asked.out is None
+            place = folder / study_folder_name(outcome.result.study_instance_uid) if own_folder else folder
+            result, page = write_study(outcome, place, show_patient=asked.show_patient)
+            listed.append(Listed.scored(result, place.name))
+            if asked.as_json:
+                click.echo(result.model_dump_json(ensure_ascii=True))
+            elif not asked.quiet:
+                print_summary(result, page)
+    finally:
+        if studies > 1:
+            page = write_worklist(listed, folder)
+            if not (asked.as_json or asked.quiet):
+                click.echo(f"Worklist of {len(listed)} studies, most urgent first: {page}")
+    return failed, len(listed) - len(failed)
 
 
 def _say_failure(outcome: FailedStudy, asked: _Asked) -> None:

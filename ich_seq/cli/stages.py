@@ -233,6 +233,7 @@ def _write_evaluation(
     places = dict(zip(wanted["sop_instance_uid"], zip(slice_places(wanted, root), spacing, strict=True), strict=True))
     drawn = draw_mistakes(evaluation.mistakes, places)
     sheet = scores[columns + stages].assign(**{name: scores[name].map(inert_cell) for name in columns[:2]})
+    sheet.insert(0, "patient", scores["patient_id"].rank(method="dense").astype(int))
     write_text(folder / "scores.csv", sheet.to_csv(index=False))
     write_text(folder / "table.md", markdown_table(evaluation))
     write_text(folder / "evaluation.html", render_evaluation_page(evaluation, data, drawn))

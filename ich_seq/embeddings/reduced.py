@@ -29,7 +29,7 @@ from ich_seq.labels import LABELS
 REDUCED_FILE = "reduced.h5"
 _INDEX = "index_sha256"
 _MOST_BYTES = 1 << 36
-_BLOCK_ROWS = 32_768
+_BLOCK_ROWS = 4_096
 _NAMES = ("reduced", "logits", "position_mm", "sop_instance_uid", "series_instance_uid")
 _BYTES_BESIDE, _BYTES_ONCE = 128, 1 << 20
 """More than position and identifiers of a slice take, and what HDF5 keeps once: room that is asked for before the file is written."""

@@ -54,6 +54,8 @@ class OperatingPoint(_Result):
     """All that are on their right side."""
     f1: Estimate
     """Harmonic mean of sensitivity and precision."""
+    precision: Estimate | None = None
+    """Those at or above the threshold that are positive, at the prevalence at hand. Since 1.2."""
     positive_likelihood_ratio: Estimate
     """Sensitivity by 1 - specificity."""
     negative_likelihood_ratio: Estimate
@@ -127,6 +129,7 @@ def _measure(
         specificity=_estimate(bootstrap, specificity, "no negative"),
         accuracy=_estimate(bootstrap, hits + passes, ""),
         f1=_estimate(bootstrap, harmonic, one_class),
+        precision=_estimate(bootstrap, _ratio(hits, hits, alarms), "none above the threshold"),
         positive_likelihood_ratio=_estimate(
             bootstrap, _ratio(sensitivity, 1 - specificity), one_class or "nothing false above"
         ),

@@ -14,7 +14,10 @@ WHY_NOT = "The published figures at hand are of RSNA 2019; this is another datas
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigure:
-    """One row of figures from a paper. `values` are by label as in RSNA's files, or one under `weighted log loss`."""
+    """One row of figures from a paper. `values` are by label as in RSNA's files, or one under `weighted log loss`.
+
+    `config` is the shipped config that trains what the row was measured on; empty where there is none.
+    """
 
     work: str
     source: str
@@ -24,6 +27,7 @@ class PublishedFigure:
     figure: str
     values: dict[str, float]
     comparable: str
+    config: str = ""
 
 
 def _by_label(*values: float) -> dict[str, float]:
@@ -46,6 +50,7 @@ PUBLISHED = (
         figure="AUC",
         values=_by_label(0.9703, 0.9883, 0.9953, 0.9644, 0.9576, 0.9752),
         comparable=_LEAKS,
+        config="burduja2020",
     ),
     PublishedFigure(
         *_BURDUJA,
@@ -55,6 +60,7 @@ PUBLISHED = (
         figure="AUC",
         values=_by_label(0.9851, 0.9927, 0.9970, 0.9821, 0.9682, 0.9843),
         comparable=_LEAKS,
+        config="burduja2020",
     ),
     PublishedFigure(
         *_BURDUJA,
@@ -64,6 +70,7 @@ PUBLISHED = (
         figure="weighted log loss",
         values={"weighted log loss": 0.04989},
         comparable="Only through a submission to the challenge: ichseq submit writes the file.",
+        config="burduja2020",
     ),
     PublishedFigure(
         *_FAHIM,
@@ -73,6 +80,7 @@ PUBLISHED = (
         figure="AUC",
         values=_by_label(0.9767, 0.9910, 0.9965, 0.9780, 0.9678, 0.9825),
         comparable=_UNKNOWN,
+        config="fahim2021",
     ),
     PublishedFigure(
         *_FAHIM,
@@ -82,6 +90,7 @@ PUBLISHED = (
         figure="AUC",
         values=_by_label(0.9146, 0.9825, 0.9882, 0.9633, 0.9493, 0.9822),
         comparable=f"{_UNKNOWN} Its scan score, as ours, is the maximum over slices.",
+        config="fahim2021",
     ),
     PublishedFigure(
         work="Second place of the challenge 2019",
@@ -100,3 +109,8 @@ PUBLISHED = (
 def published_for(dataset: str) -> tuple[PublishedFigure, ...]:
     """The rows that may stand beside an evaluation on a dataset; none where they are of another."""
     return PUBLISHED if dataset == DATASET else ()
+
+
+def published_of(config: str) -> tuple[PublishedFigure, ...]:
+    """The rows that the paper behind a shipped config printed; none for another experiment."""
+    return tuple(figure for figure in PUBLISHED if figure.config == config) if config else ()

@@ -159,7 +159,7 @@ class Mistake(_Result):
 class Evaluation(_Result):
     """What held-out patients say of both stages; what is undefined is null with a reason."""
 
-    schema_version: str = "1.1"
+    schema_version: str = "1.2"
     """Within a major version fields are only added."""
     patients: int
     """Held-out patients, the unit that is resampled."""

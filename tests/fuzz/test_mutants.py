@@ -20,14 +20,14 @@ def test_mutants_are_refused_flagged_or_read_as_their_bytes_say():
 
 @pytest.mark.campaign
 def test_mutants_of_a_whole_campaign(record_property):
-    tally = run("campaign", CAMPAIGN, os.cpu_count() or 1)
+    tally = run("campaign", CAMPAIGN, len(os.sched_getaffinity(0)))
     record_property("mutants", told("campaign", tally))
     check(tally, "campaign", CAMPAIGN)
 
 
 @pytest.mark.campaign
 def test_mutants_of_real_files(real_data: Path, record_property):
-    tally = run("real", CAMPAIGN_OF_REAL_FILES, os.cpu_count() or 1, real_data)
+    tally = run("real", CAMPAIGN_OF_REAL_FILES, len(os.sched_getaffinity(0)), real_data)
     record_property("mutants", told("real", tally))
     check(tally, "real", CAMPAIGN_OF_REAL_FILES, f" --real {real_data}", read_at_least=0.0)
 

@@ -283,8 +283,16 @@ def test_several_studies_get_a_folder_each_and_failures_exit_4(model, head, torn
     assert done.exit_code == 4
     assert "1 of 3 studies" in done.stderr
     assert re.search(r"^study [0-9.]+: E-INCOMPLETE", done.stderr, re.MULTILINE)
-    written = {folder.name: {path.name for path in folder.iterdir()} for folder in (tmp_path / "out").iterdir()}
+    folders = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    written = {folder.name: {path.name for path in folder.iterdir()} for folder in folders}
     assert len(written) == 2
+    rows = list(csv.DictReader((tmp_path / "out" / "worklist.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["rank"] for row in rows] == ["1", "2", ""]
+    assert float(rows[0]["scan_any"]) >= float(rows[1]["scan_any"])
+    assert {row["folder"] for row in rows[:2]} == written.keys()
+    assert rows[2]["fault"].startswith("E-INCOMPLETE")
+    page = (tmp_path / "out" / "worklist.html").read_text(encoding="utf-8")
+    assert all(f'href="{name}/report.html"' in page for name in written)
     assert all(len(name) == 12 and files == FILES for name, files in written.items())
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert sorted("error" in line for line in lines) == [False, False, True]

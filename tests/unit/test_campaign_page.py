@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from benchmarks import campaign
 from benchmarks.campaign import page, read_cases
 
 REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest">
@@ -76,3 +79,16 @@ def test_mutants_are_counted_by_seed_and_kind(tmp_path: Path) -> None:
     assert "held 100 MiB" in text
     assert "0.25 s (rle, 77)" in text
     assert "- 5 (big): KeyError; ['flip']" in text
+
+
+def test_parts_that_ran_apart_make_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report, faults = write_report(tmp_path), tmp_path / "faults.xml"
+    faults.write_text(FAULTS)
+    monkeypatch.setattr(campaign, "RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["campaign", "--reports", str(report), str(faults)])
+    assert campaign.main() == 1, "some had failed"
+    text = (tmp_path / "campaign.md").read_text()
+    assert "`make campaign`, in 2 parts on" in text
+    assert "9 of 12 cases passed" in text
+    assert "| train-cnn --tiles | anywhere | 1 of 2 | - | 1 of 1 | 20 |" in text
+    assert "| inverted | E-HU-IMPLAUSIBLE |" in text
