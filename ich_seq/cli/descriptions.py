@@ -224,7 +224,9 @@ def _blend(kept: Any) -> str:
 def _is_parameter(name: str) -> bool:
     """Whether a tensor is learnt by gradient descent: not the PCA, not batch norm's running statistics, not the preprocessing."""
     kept_by_counting = ("running_mean", "running_var", "num_batches_tracked")
-    return not name.startswith(("pca.", "cnn.preprocess.", "lstm.blend")) and not name.endswith(kept_by_counting)
+    return not name.startswith(("pca.", "cnn.preprocess.", "cnn.head.membership", "lstm.blend")) and not name.endswith(
+        kept_by_counting
+    )
 
 
 def _of_parquet(path: Path) -> Description:
