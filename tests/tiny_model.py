@@ -31,6 +31,7 @@ def write_tiny_model(
     size: int = 32,
     reduced: int = 8,
     lstm: LstmConfig | None = None,
+    preprocess: PreprocessConfig | None = None,
     **more: Any,
 ) -> BundleInfo:
     """Writes a bundle with random weights from seed 0; `more` are further fields of its description."""
@@ -38,7 +39,7 @@ def write_tiny_model(
     config = Config(
         name="tiny",
         about="for tests",
-        preprocess=PreprocessConfig.model_validate({"size": size}),
+        preprocess=preprocess or PreprocessConfig.model_validate({"size": size}),
         cnn=CnnConfig(backbone=backbone, weights="none"),
         lstm=lstm or LstmConfig(hidden=8, layers=1),
     )

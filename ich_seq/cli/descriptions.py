@@ -36,7 +36,7 @@ def of_model(folder: Path) -> Description:
 
     bundle = read_bundle(folder)
     info, trained = bundle.info, bundle.info.trained_on
-    windows = ", ".join(f"{window.level:g}/{window.width:g}" for window in info.preprocess.windows)
+    size = info.preprocess.size
     learnt = sum(values.size for name, values in bundle.weights.items() if _is_parameter(name))
     megabytes = (folder / WEIGHTS_FILE).stat().st_size / 1e6
     losses = [f"{stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items()]
@@ -46,7 +46,7 @@ def of_model(folder: Path) -> Description:
         {
             "trained on": trained.description,
             "training data": f"{trained.patients} patients, {trained.scans} scans, {trained.slices} slices ({trained.dataset})",
-            "stage one": f"{info.cnn.backbone} on {info.preprocess.size} x {info.preprocess.size} pixels, windows {windows} HU",
+            "stage one": f"{info.cnn.backbone} on {size} x {size} pixels, {info.preprocess.describe()}",
             "between": f"{info.embedding_width}-d embedding, PCA to {info.reduced_width}",
             "stage two": f"bidirectional LSTM, {info.lstm.layers} x {info.lstm.hidden} units per direction",
             "labels": ", ".join(info.labels),
@@ -224,7 +224,9 @@ def _blend(kept: Any) -> str:
 def _is_parameter(name: str) -> bool:
     """Whether a tensor is learnt by gradient descent: not the PCA, not batch norm's running statistics, not the preprocessing."""
     kept_by_counting = ("running_mean", "running_var", "num_batches_tracked")
-    return not name.startswith(("pca.", "cnn.preprocess.", "lstm.blend")) and not name.endswith(kept_by_counting)
+    return not name.startswith(("pca.", "cnn.preprocess.", "cnn.head.membership", "lstm.blend")) and not name.endswith(
+        kept_by_counting
+    )
 
 
 def _of_parquet(path: Path) -> Description:

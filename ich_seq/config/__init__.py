@@ -1,5 +1,7 @@
-"""One experiment as a TOML file: `sections` says what may stand in it, `read` takes it from disk."""
+"""One experiment as a TOML file: `sections` and `preprocess` say what may stand in it, `read` takes it from disk."""
 
+from ich_seq.config.base import Positive, Section
+from ich_seq.config.preprocess import PreprocessConfig, TileConfig, Window
 from ich_seq.config.read import describe_fault, load_config, package_data, shipped_configs
 from ich_seq.config.sections import (
     AugmentConfig,
@@ -10,13 +12,9 @@ from ich_seq.config.sections import (
     FeaturesConfig,
     FitConfig,
     LstmConfig,
-    Positive,
-    PreprocessConfig,
-    Section,
     SplitConfig,
     TrainCnnConfig,
     TrainLstmConfig,
-    Window,
 )
 
 __all__ = [
@@ -32,6 +30,7 @@ __all__ = [
     "PreprocessConfig",
     "Section",
     "SplitConfig",
+    "TileConfig",
     "TrainCnnConfig",
     "TrainLstmConfig",
     "Window",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from ich_seq.config.sections import Config, Window
+from ich_seq.config.preprocess import Window
+from ich_seq.config.sections import Config
 from ich_seq.errors import ConfigError
 
 

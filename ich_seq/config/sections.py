@@ -5,60 +5,28 @@ An unknown key is refused, so a misspelt one cannot be ignored; a default stands
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A part of a config: frozen, every key known, no infinity or NaN."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class Window(Section):
-    """A linear display window in HU: `level` is its centre, `width` the span mapped to [0, 1]."""
-
-    level: float
-    """Centre in HU."""
-    width: PositiveFloat
-    """Full width in HU."""
-
-
-class PreprocessConfig(Section):
-    """From HU to the network's input. Source of all defaults: Burduja et al. 2020, Sensors 20:5611."""
-
-    windows: tuple[Window, ...] = Field(
-        default=(Window(level=40, width=80), Window(level=80, width=200), Window(level=40, width=380)), min_length=1
-    )
-    """One input channel each: brain, subdural, soft tissue."""
-    size: Annotated[int, Field(gt=0, le=2048)] = 256
-    """Rows and columns of the network's input, in pixels."""
-    antialias: bool = False
-    """Low-pass before shrinking; off as published, on for shrinking by more than 2, where bilinear would skip pixels."""
-    mean: tuple[float, ...] = (0.1738, 0.1433, 0.1970)
-    """Subtracted from each channel after windowing."""
-    std: tuple[PositiveFloat, ...] = (0.3161, 0.2850, 0.3111)
-    """Divides each channel after subtracting `mean`."""
-
-    @model_validator(mode="after")
-    def _one_number_per_channel(self) -> "PreprocessConfig":
-        if not len(self.windows) == len(self.mean) == len(self.std):
-            raise ValueError(
-                f"windows, mean and std need one entry per channel, got {len(self.windows)}, {len(self.mean)} and {len(self.std)}"
-            )
-        return self
+from ich_seq.config.base import Fraction, Positive, PositiveFloat, Section, later
+from ich_seq.config.preprocess import PreprocessConfig
 
 
 class CnnConfig(Section):
     """The slice classifier."""
 
     backbone: str = "resnext101_32x8d"
-    """A torchvision ResNet or ResNeXt by its name, or `resnext14_8x4d`, the demo's (also with 2,048-d embeddings)."""
+    """A torchvision network by its name (`ich_seq.slices.backbones` lists them), `kumar2021_cnn` or `lussier_cnn` (the small networks
+    of papers 002 and 003), or `resnext14_8x4d`, the demo's (also with 2,048-d embeddings)."""
     weights: str = "imagenet"
     """`imagenet` (torchvision's own weights, BSD licence), `none` (random), or the path of a state dict saved as safetensors."""
+    dense: Annotated[int, Field(ge=0, le=65_536)] = later(0)
+    """Above 0, a dense layer of so many units (ReLU) between pooling and outputs, whose values are the embedding (paper 004: 128)."""
+    head_dropout: Annotated[float, Field(ge=0, lt=1)] = later(0.0)
+    """Before that dense layer, or before the outputs where there is none (paper 004: .125)."""
+    output: Literal["sigmoid", "softmax", "classes", "classes_none", "two_step"] = later("sigmoid")
+    """`sigmoid`: six probabilities by themselves. `softmax`: six that sum to 1, with categorical cross-entropy (paper 003, printed).
+    `classes`: one of the five subtypes or several, softmax, for slices with blood alone (paper 002, as printed); `classes_none` has
+    a seventh class without. `two_step`: any blood, and each subtype given blood, multiplied (paper 000 proposes it)."""
 
 
 class AugmentConfig(Section):
@@ -66,6 +34,8 @@ class AugmentConfig(Section):
 
     flip_probability: Fraction = 0.5
     """Chance of a left-right flip."""
+    vertical_flip_probability: Fraction = later(0.0)
+    """Chance of a top-bottom flip (paper 004, optimised)."""
     shift_fraction: Fraction = 0.05
     """Largest shift along each axis, as a fraction of the tile."""
     rotate_deg: Annotated[float, Field(ge=0, le=180)] = 15.0
@@ -114,6 +84,17 @@ class TrainCnnConfig(FitConfig):
     loss: Literal["competition", "class_balanced"] = "competition"
     """`competition`: binary cross-entropy with the metric's weights. `class_balanced`: besides, positives and negatives of each label
     weigh by the inverse of their effective number (Cui et al. 2019, 10.1109/CVPR.2019.00949)."""
+    any_weight: PositiveFloat = later(2.0)
+    """Of `any` in the training loss, against 1 of each subtype: 2 as in the metric, 1 in papers 000 and 004, 5 in 004 optimised."""
+    sampling: Literal["all", "balanced", "positives"] = later("all")
+    """`balanced` under-samples: of each batch at least `subtype_share` have each subtype and the rest are negative (paper 000).
+    `positives` leaves slices without blood out of training and validation (paper 002, as printed)."""
+    subtype_share: Annotated[float, Field(gt=0, lt=0.2)] = later(0.125)
+    """Of a balanced batch, drawn for each of the five subtypes: 16 of 128 in paper 000, which leaves 48 negative slices."""
+    steps_per_epoch: Annotated[int, Field(ge=0)] = later(0)
+    """Steps after which an epoch ends, if its slices have not ended before; 0: as many as all slices make. Paper 000: 40 to 80."""
+    optimizer: Literal["adam", "adadelta"] = later("adam")
+    """`adadelta`: with rho .95 and epsilon 1e-7, as in Keras (paper 003); its `weight_decay` is not decoupled."""
     balance_beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Of the class-balanced loss: 0 weighs all alike, towards 1 it weighs by inverse frequency."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -265,5 +246,24 @@ class Config(Section):
     """Stage two's training."""
     calibration: CalibrationConfig = CalibrationConfig()
     """From scores to probabilities."""
-    cohort: dict[str, Any] = {}
+    cohort: dict[str, Any] = Field(default_factory=dict)
     """The synthetic cohort that `ichseq demo` makes first: fields of `ich_seq.phantom.CohortSpec`, checked there."""
+
+    @model_validator(mode="after")
+    def _outputs_fit_the_training(self) -> "Config":
+        output, training = self.cnn.output, self.train_cnn
+        if training.loss == "class_balanced" and output != "sigmoid":
+            raise ValueError(f'train_cnn.loss = "class_balanced" goes with cnn.output = "sigmoid", not with "{output}"')
+        if (output == "classes") != (training.sampling == "positives"):
+            raise ValueError('cnn.output = "classes" and train_cnn.sampling = "positives" go together')
+        if training.label_smoothing and output == "softmax":
+            raise ValueError('train_cnn.label_smoothing does not go with cnn.output = "softmax"')
+        if training.sampling == "positives" and self.preprocess.adjacent_slices:
+            raise ValueError(
+                'train_cnn.sampling = "positives" leaves out the neighbours that preprocess.adjacent_slices reads'
+            )
+        if training.sampling == "balanced" and training.batch_size < 6:
+            raise ValueError(
+                f'train_cnn.sampling = "balanced" needs a batch_size of 6 or more, got {training.batch_size}'
+            )
+        return self

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
+from ich_seq.config.preprocess import ALONE
 from ich_seq.distrust import DamagedError, read_own
 from ich_seq.embeddings.cache import FORMAT, EmbeddingCache, open_cache, write_index
 from ich_seq.embeddings.ledger import Done, Ledger, read_done
@@ -23,7 +24,6 @@ from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_square_slice
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.read import read_slices
-from ich_seq.slices.window import PLANE
 
 EXTRACTOR_FILE = "extractor.txt"
 READ_COLUMNS = ("series_instance_uid", "sop_instance_uid", "position_mm", "path", "slice_index")
@@ -77,8 +77,8 @@ class _LoadedSeries:
 
 
 def extractor_identity(network: SliceNet) -> str:
-    """SHA-256 over every weight and every number of the preprocessing, as 64 hexadecimal digits."""
-    digest = hashlib.sha256(f"{network.preprocess.size} {network.preprocess.antialias} {PLANE}".encode())
+    """SHA-256 over every weight and all that decides what they do: preprocessing and outputs; 64 hexadecimal digits."""
+    digest = hashlib.sha256(f"{network.preprocess.identity}{network.rules}".encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -155,10 +155,14 @@ def extract(
 def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, bool]:
     """Writes the part of one series that was read, unless it is there and whole; what to note of it, and whether it was computed now.
 
+    A network that reads neighbouring slices has no part for a slice alone: it counts as one that cannot be read.
+
     Raises:
         ModelError: an embedding or a logit is not finite, or not in float16, in which embeddings are kept.
         OutputError: the part cannot be written.
     """
+    if extractor.network.preprocess.adjacent_slices and len(series.slices_hu) == 1:
+        return Done("", (*series.unreadable, f"{series.sop_instance_uids[0]}: {ALONE}")), False
     if not series.slices_hu:
         return Done("", tuple(series.unreadable)), False
     identity = _identity(extractor.identity, series)

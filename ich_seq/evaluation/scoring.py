@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from ich_seq.config.preprocess import ALONE
 from ich_seq.distrust import DamagedError, sealed, whole_lines
 from ich_seq.errors import OutputError, PixelsUnreadableError
 from ich_seq.files import output_errors, write_text
@@ -18,7 +19,8 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_square_slice
 from ich_seq.study.assemble import refuse_non_probabilities
-from ich_seq.study.score import CHUNK_SLICES, StudyModel
+from ich_seq.study.chunks import in_chunks
+from ich_seq.study.score import CHUNK_SLICES, StudyModel, reach_of, read_chunk
 from ich_seq.volume import Slice
 
 STORE_VERSION = 3
@@ -63,34 +65,37 @@ def score_table(
 def score_series(model: StudyModel, rows: pd.DataFrame, root: Path) -> SeriesScores:
     """Both stages on one series, whose rows run feet to head; slices that cannot be read are left out of it and named.
 
+    So is a slice alone, where the model reads neighbouring slices.
+
     Raises:
         ModelError: a probability is not a finite number in [0, 1]: it would look like a slice that cannot be read.
     """
-    prob, reduced, kept, unreadable = [], [], [], []
-    chunk: list[Slice] = []
-
-    def read_chunk() -> None:
-        if chunk:
-            reading = model.read_slices(chunk)
-            prob.append(reading[0])
-            reduced.append(reading[1])
-            chunk.clear()
-
-    for place, (path, index) in enumerate(slice_places(rows, root)):
-        try:
-            chunk.append(read_square_slice(path, index))
-            kept.append(place)
-        except PixelsUnreadableError as error:
-            unreadable.append(error.message)
-        if len(chunk) == CHUNK_SLICES:
-            read_chunk()
-    read_chunk()
+    prob, reduced, kept = [], [], []
+    unreadable: list[str] = []
+    for chunk in in_chunks(_readable(rows, root, unreadable), CHUNK_SLICES, reach_of(model)):
+        chunk_prob, chunk_reduced = read_chunk(model, chunk)
+        prob.append(chunk_prob)
+        reduced.append(chunk_reduced)
+        kept += chunk.indices
+    if reach_of(model) and len(kept) == 1:
+        unreadable.append(f"{rows['path'].iloc[kept.pop()]}: {ALONE}")
     one, two = (np.full((len(rows), len(LABEL_NAMES)), np.nan) for _ in range(2))
     if kept:
         one[kept] = np.concatenate(prob)
         two[kept] = model.refine(np.concatenate(reduced), np.concatenate(prob))
         refuse_non_probabilities(one[kept], two[kept])
     return SeriesScores(one.round(DECIMALS), two.round(DECIMALS), tuple(unreadable))
+
+
+def _readable(rows: pd.DataFrame, root: Path, unreadable: list[str]) -> Iterator[tuple[int, Slice]]:
+    """Place and HU of every row that can be read; the faults of the others are added to `unreadable`."""
+    for place, (path, index) in enumerate(slice_places(rows, root)):
+        try:
+            hu = read_square_slice(path, index)
+        except PixelsUnreadableError as error:
+            unreadable.append(error.message)
+        else:
+            yield place, hu
 
 
 class ScoreStore:

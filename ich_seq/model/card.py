@@ -12,11 +12,20 @@ from ich_seq.thresholds import BALANCED, SCAN, SENSITIVE_RULE, Thresholds
 
 _SECTION = re.compile(r"<!-- evaluation (\S+) -->\n.*?<!-- end -->\n", re.DOTALL)
 
+_RULES = {
+    "sigmoid": "",
+    "softmax": "\nStage one's six probabilities sum to 1, as its paper prints: labels that occur together compete.",
+    "classes": "\nStage one tells classes of slices with blood apart (a subtype, or several) and gives `any` of every slice as 1.",
+    "classes_none": "\nStage one tells classes apart: a subtype, several, none. P(any) = 1 - P(none), and\n"
+    "P(subtype) = P(its class) + P(several) x the subtype's share of the training slices with several.",
+    "two_step": "\nStage one has two steps: P(subtype) = P(any) x P(subtype | any), the latter learnt from slices with blood alone.",
+}
+"""What stage one's outputs mean where they are not six probabilities by themselves."""
+
 
 def model_card(info: BundleInfo) -> str:
     """The card of a model that nobody has evaluated yet."""
-    windows = ", ".join(f"{window.level:g}/{window.width:g}" for window in info.preprocess.windows)
-    trained = info.trained_on
+    trained, rules = info.trained_on, _RULES[info.cnn.output]
     losses = "\n".join(f"- {stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items())
     return f"""# Model card: {info.name}
 
@@ -24,9 +33,9 @@ def model_card(info: BundleInfo) -> str:
 
 ## What it is
 A two-stage reader of head CT: {info.cnn.backbone} reads each slice ({info.preprocess.size} x {info.preprocess.size} pixels,
-windows {windows} HU level/width), its {info.embedding_width}-d embedding is reduced to {info.reduced_width} by PCA, and a
+{info.preprocess.describe()} level/width), its {info.embedding_width}-d embedding is reduced to {info.reduced_width} by PCA, and a
 bidirectional LSTM ({info.lstm.layers} x {info.lstm.hidden} units per direction) reads the scan from feet to head.
-Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score is the maximum over its slices.
+Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score is the maximum over its slices.{rules}
 
 ## What taught it
 {trained.description}

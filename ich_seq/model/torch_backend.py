@@ -38,7 +38,7 @@ class TorchModel:
         info, self.device = bundle.info, device
         self.info = info
         try:
-            self.cnn = SliceNet(info.cnn.backbone, info.preprocess)
+            self.cnn = SliceNet(info.cnn, info.preprocess)
         except ConfigError as error:
             raise BundleError(f"model.json: {error.message}; get a model for this version of ichseq") from error
         _fill(self.cnn, bundle.part("cnn"), "cnn")
@@ -48,13 +48,13 @@ class TorchModel:
         self.cnn.eval().to(device)
         self.lstm.eval().to(device)
 
-    def read_slices(self, slices_hu: Sequence[Float32[np.ndarray, "y x"]]) -> SliceReading:
-        """Stage one on slices in HU; all go through the network as one batch.
+    def read_slices(self, slices_hu: Sequence[Float32[np.ndarray, "_ _"]], asked: range | None = None) -> SliceReading:
+        """Stage one on successive slices in HU, on all or on those `asked` for, which go through the network as one batch.
 
         Raises:
             InputRefusedError, ModelError: HU, a logit, an embedding or a coordinate is not finite.
         """
-        logits, embedding = read_slices(self.cnn, list(slices_hu), batch_size=len(slices_hu), device=self.device)
+        logits, embedding = read_slices(self.cnn, list(slices_hu), len(slices_hu), self.device, asked)
         with np.errstate(over="ignore", invalid="ignore"):
             reduced = self.pca.reduce(embedding)
         refuse_non_numbers("the PCA", reduced)

@@ -12,7 +12,7 @@ from ich_seq.config import AugmentConfig
 
 @dataclass(frozen=True)
 class Draws:
-    """What chance decides for each tile: a mirror image (0 to 1 against its probability), all else from -1 to 1 of its range.
+    """What chance decides for each tile: mirror images (0 to 1 against their probability), all else from -1 to 1 of its range.
 
     Drawn on the CPU for a whole batch, so that the same seed means the same tiles on every device, in parts, and on several processes.
     """
@@ -24,6 +24,7 @@ class Draws:
     shift_y: Float[Tensor, " b"]
     contrast: Float[Tensor, " b"]
     brightness: Float[Tensor, " b"]
+    flip_vertical: Float[Tensor, " b"]
 
     def of(self, places: Tensor | slice) -> "Draws":
         """Those of some tiles of the batch."""
@@ -38,7 +39,8 @@ def draw(count: int) -> Draws:
     """For so many tiles, from torch's generator, which each step seeds."""
     angle, scale = _uniform(count), _uniform(count)
     flip = torch.rand(count)
-    return Draws(angle, scale, flip, _uniform(count), _uniform(count), _uniform(count), _uniform(count))
+    others = [_uniform(count) for _ in range(4)]
+    return Draws(angle, scale, flip, *others, flip_vertical=torch.rand(count))  # last: the others stay as they were
 
 
 def augment(tiles: Float[Tensor, "b c y x"], config: AugmentConfig, draws: Draws) -> Float[Tensor, "b c y x"]:
@@ -67,8 +69,9 @@ def _sampling_grid(tiles: Float[Tensor, "b c y x"], config: AugmentConfig, draws
     scale = 1 + config.scale_fraction * draws.scale
     flip = torch.where(draws.flip < config.flip_probability, -1.0, 1.0)
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    down = torch.where(draws.flip_vertical < config.vertical_flip_probability, -1.0, 1.0)
     # A tile spans [-1, 1], so a shift by a fraction of it is twice that fraction in grid coordinates.
     shift_x = 2 * config.shift_fraction * draws.shift_x
     shift_y = 2 * config.shift_fraction * draws.shift_y
-    rows = torch.stack((flip * cos, -flip * sin, shift_x, sin, cos, shift_y), dim=1)
+    rows = torch.stack((flip * cos, -flip * sin, shift_x, down * sin, down * cos, shift_y), dim=1)
     return functional.affine_grid(rows.view(len(tiles), 2, 3), list(tiles.shape), align_corners=False)

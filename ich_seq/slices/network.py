@@ -1,19 +1,16 @@
-"""The slice classifier: a torchvision ResNet or ResNeXt with a six-label head that also hands out its pooled embedding."""
+"""The slice classifier: a trunk by name with a six-label head, which also hands out its embedding and its last feature map."""
 
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
-from torchvision.models import get_model, list_models
-from torchvision.models.resnet import Bottleneck, ResNet
 
-from ich_seq.config import PreprocessConfig
+from ich_seq.config import CnnConfig, PreprocessConfig
 from ich_seq.errors import ConfigError
-from ich_seq.labels import LABELS
+from ich_seq.slices.backbones import build_backbone, family_of
+from ich_seq.slices.heads import make_head
 from ich_seq.slices.window import Preprocess
-
-DEMO_BACKBONE = "resnext14_8x4d"
 
 
 class SliceOutput(NamedTuple):
@@ -26,14 +23,17 @@ class SliceOutput(NamedTuple):
 class SliceNet(nn.Module):
     """Tiles in [0, 1] to six logits and an embedding; `preprocess` turns HU into tiles and normalises them."""
 
-    def __init__(self, backbone: str, preprocess: PreprocessConfig) -> None:
+    def __init__(self, cnn: str | CnnConfig, preprocess: PreprocessConfig) -> None:
         super().__init__()
+        self.cnn = CnnConfig(backbone=cnn) if isinstance(cnn, str) else cnn
         self.preprocess = Preprocess(preprocess)
-        self.backbone = build_backbone(backbone, channels=len(preprocess.windows))
-        self.embedding_width = self.backbone.fc.in_features
-        self.head = nn.Linear(self.embedding_width, len(LABELS))
+        self.backbone = build_backbone(self.cnn.backbone, preprocess.channels, preprocess.size)
+        self._family = family_of(self.backbone)
+        pooled_width = self._family.behead(self.backbone)  # the head is ours
+        self.embedding_width = self.cnn.dense or pooled_width
+        self.neck = _neck(pooled_width, self.cnn)
+        self.head = make_head(self.embedding_width, self.cnn.output, 0.0 if self.cnn.dense else self.cnn.head_dropout)
         self.frozen_statistics = False
-        self.backbone.fc = nn.Identity()  # type: ignore[assignment]  # the head is ours, the trunk hands out its pooled vector
 
     def train(self, mode: bool = True) -> "SliceNet":
         """As any module's; with `frozen_statistics` batch norm goes on using its running statistics, and leaves them as they are."""
@@ -44,39 +44,49 @@ class SliceNet(nn.Module):
                     module.eval()
         return self
 
+    @property
+    def rules(self) -> str:
+        """What decides its logits beside weights and preprocessing, as text; nothing for six independent outputs."""
+        chosen = self.cnn.model_dump_json(include={"dense", "head_dropout", "output"})
+        return "" if chosen == "{}" else f" {chosen}"
+
     def forward(self, tiles: Float[Tensor, "b c size size"]) -> SliceOutput:
-        """Logits and embeddings of tiles in [0, 1], as `preprocess.tiles` makes them."""
-        normalised = self.preprocess(tiles).contiguous(memory_format=torch.channels_last)
-        embedding = self.backbone(normalised)
+        """Logits and embeddings of tiles in [0, 1], as `preprocess.tiles` makes them, with their neighbours where they are read."""
+        if self._family.feature_map is None:
+            return self._from_pooled(self._family.pooled(self.backbone, self._normalised(tiles)))
+        return self.from_features(self.features(tiles))
+
+    def features(self, tiles: Float[Tensor, "b c size size"]) -> Float[Tensor, "b k h w"]:
+        """The trunk's last spatial feature map of tiles in [0, 1], before it is pooled: what Grad-CAM weighs.
+
+        Raises:
+            ConfigError: the trunk has none.
+        """
+        if self._family.feature_map is None:
+            raise ConfigError(
+                f"cnn.backbone: {self.cnn.backbone} has no spatial feature map before its pooled vector, so no heat map can be drawn; "
+                "use a convolutional network"
+            )
+        return self._family.feature_map(self.backbone, self._normalised(tiles))
+
+    def from_features(self, feature_map: Float[Tensor, "b k h w"]) -> SliceOutput:
+        """Logits and embeddings of what `features` gave: the rest of the forward pass."""
+        return self._from_pooled(self._family.pooled(self.backbone, feature_map))
+
+    def _normalised(self, tiles: Float[Tensor, "b c size size"]) -> Float[Tensor, "b c size size"]:
+        return self.preprocess(tiles).contiguous(memory_format=torch.channels_last)
+
+    def _from_pooled(self, pooled: Float[Tensor, "b d"]) -> SliceOutput:
+        embedding = self.neck(pooled)
         return SliceOutput(self.head(embedding), embedding)
 
     def read(self, hu: Float32[Tensor, "b y x"]) -> SliceOutput:
-        """Logits and embeddings of slices in HU, any matrix size."""
-        return self(self.preprocess.tiles(hu))
+        """Logits and embeddings of slices in HU, any matrix size; with neighbours, they are successive slices of one scan."""
+        return self(self.preprocess.with_neighbours(self.preprocess.tiles(hu)))
 
 
-def build_backbone(name: str, channels: int = 3) -> ResNet:
-    """A ResNet or ResNeXt with random weights by its name in torchvision, or the demo's `resnext14_8x4d`.
-
-    `resnext14_8x4d` has one bottleneck of 8 groups of 4 channels in each of the four stages: 14 layers, 2,048-d embeddings.
-
-    Raises:
-        ConfigError: no such network; the message lists those there are.
-    """
-    known = backbones()
-    if name not in known:
-        raise ConfigError(f"cnn.backbone: no network {name!r}; known: {', '.join(known)}")
-    if name == DEMO_BACKBONE:
-        network: nn.Module = ResNet(Bottleneck, [1, 1, 1, 1], groups=8, width_per_group=4)
-    else:
-        network = get_model(name, weights=None)
-    if not isinstance(network, ResNet):
-        raise ConfigError(f"cnn.backbone: {name!r} is not a ResNet or ResNeXt")
-    if channels != network.conv1.in_channels:
-        network.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def backbones() -> list[str]:
-    """The names that `build_backbone` takes."""
-    return sorted([*list_models(include=["resnet*", "resnext*", "wide_resnet*"]), DEMO_BACKBONE])
+def _neck(width: int, cnn: CnnConfig) -> nn.Module:
+    """Paper 004's dropout and dense layer between pooling and outputs; its activation is not printed."""
+    if not cnn.dense:
+        return nn.Identity()
+    return nn.Sequential(nn.Dropout(cnn.head_dropout), nn.Linear(width, cnn.dense), nn.ReLU())

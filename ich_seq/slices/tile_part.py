@@ -1,6 +1,7 @@
 """One part of the tile cache: the tiles of some series in one HDF5 file, complete or absent, and distrusted when read."""
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Iterable
@@ -10,11 +11,11 @@ import h5py
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from ich_seq.config import PreprocessConfig, Window
+from ich_seq.config import PreprocessConfig, TileConfig
 from ich_seq.distrust import MOST_JSON, DamagedError, open_own, read_own, sealed, strict_object, unsealed
-from ich_seq.errors import CacheError
+from ich_seq.errors import CacheError, ConfigError
 from ich_seq.files import in_memory, output_errors, write_json
 from ich_seq.hdf5 import (
     DIGEST,
@@ -48,34 +49,39 @@ _FILTERS = 2
 """gzip, then the checksum."""
 
 
-class TileFormat(BaseModel):
-    """What decides a tile's numbers: windows and size; mean and standard deviation come later and do not."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class TileFormat(TileConfig):
+    """What decides a tile's numbers: windows and size; mean, standard deviation and neighbours come later and do not."""
 
     format: int = FORMAT
-    windows: tuple[Window, ...] = Field(min_length=1)
-    size: int = Field(gt=0)
-    antialias: bool
+    """Of the parts and their description."""
 
     @classmethod
     def of(cls, config: PreprocessConfig) -> "TileFormat":
-        """The tiles that this preprocessing makes."""
-        return cls(windows=config.windows, size=config.size, antialias=config.antialias)
+        """The tiles that this preprocessing makes.
+
+        Raises:
+            ConfigError: 256 steps are too few for them.
+        """
+        if config.windowing == "largest_absolute":
+            raise ConfigError(
+                'preprocess.windowing = "largest_absolute": the tile cache keeps 256 steps, of 16 HU where the largest is 2,000; '
+                "train from the images (without --tiles), with train_cnn.keep_tiles_in_memory where they fit"
+            )
+        return cls.model_validate(config.model_dump(include=set(TileConfig.model_fields)))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, rows and columns of a tile."""
-        return len(self.windows), self.size, self.size
+        return self.slice_channels, self.size, self.size
 
     @property
     def identity(self) -> str:
         """SHA-256 over all of it, as 64 hexadecimal digits."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        fields = {"format": self.format, **self.model_dump(mode="json", exclude={"format"})}
+        return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
 
     def __str__(self) -> str:
-        windows = ", ".join(f"{window.level:g}/{window.width:g}" for window in self.windows)
-        return f"{self.size} px, windows {windows} HU{', antialiased' if self.antialias else ''}"
+        return f"{self.size} px, {self.describe()}{', antialiased' if self.antialias else ''}"
 
 
 def read_format(folder: Path) -> TileFormat:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,17 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ich_seq.errors import CacheError, DatasetError, PixelsUnreadableError
+from ich_seq.config.preprocess import ALONE
+from ich_seq.errors import CacheError, DatasetError
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
-from ich_seq.nifti import read_square_slice
+from ich_seq.slices.adjacent import AdjacentTiles, SeriesOfRows, neighbour_rows
 from ich_seq.slices.tile_cache import TileCache
 from ich_seq.slices.tile_part import FULL
+from ich_seq.slices.tile_reader import SliceFiles, Tile, TileReader
 from ich_seq.slices.window import Preprocess
 
 UNREADABLE_LIMIT = 0.01
-
-Tile = Tensor | str | CacheError
-"""A slice's tile (float32 in [0, 1], or uint8 with 255 for 1), or why it has none, or what is wrong with the cache."""
 
 
 @dataclass
@@ -39,32 +38,6 @@ class TileBatch:
     planned: int = 0
 
 
-class TileReader(Protocol):
-    """Where tiles come from, one slice a row: the images themselves, or the tile cache."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int, /) -> tuple[int, Tile]: ...
-
-
-class _SliceFiles(Dataset):
-    """Each row's tile made from its image."""
-
-    def __init__(self, places: Sequence[tuple[Path, int]], preprocess: Preprocess) -> None:
-        self.places = places
-        self.preprocess = preprocess
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, row: int) -> tuple[int, Tile]:
-        try:
-            hu = read_square_slice(*self.places[row])
-        except PixelsUnreadableError as error:
-            return row, error.message
-        return row, self.preprocess.tiles(torch.from_numpy(hu).unsqueeze(0))[0]
-
-
 class TileSource:
     """The slices of a table, by row: `batches` gives any of them in any order; `origin` is the images' folder or a tile cache."""
 
@@ -74,8 +47,12 @@ class TileSource:
         self._tiles: TileReader = (
             origin.reader(table)
             if isinstance(origin, TileCache)
-            else _SliceFiles(slice_places(table, origin), preprocess)
+            else SliceFiles(slice_places(table, origin), preprocess)
         )
+        self._reach = preprocess.adjacent_slices
+        self._series = SeriesOfRows(table) if self._reach else None
+        self._paths = [str(path) for path in table["path"]] if self._reach else []
+        self._neighbours: Int64[Tensor, "s k"] | None = None
         self._shape = (preprocess.mean.shape[1], preprocess.size, preprocess.size)
         self._kept: Float[Tensor, "s c size size"] | None = None
         self._readable = torch.ones(len(table), dtype=torch.bool)
@@ -91,10 +68,17 @@ class TileSource:
             DatasetError: more than 1 % of the slices cannot be read.
             CacheError: a part of the tile cache is damaged.
         """
-        kept = torch.zeros((len(self), *self._shape), dtype=torch.float16)
-        for done, (rows, tiles) in enumerate(self._loaded([[row] for row in range(len(self))]), start=1):
-            kept[rows] = tiles.half()
+        channels = self._shape[0] // (2 * self._reach + 1)
+        kept = torch.zeros((len(self), channels, *self._shape[1:]), dtype=torch.float16)
+        single = self._loaded(self._tiles, [[row] for row in range(len(self))])
+        for done, (rows, tiles) in enumerate(single, start=1):
+            if len(rows):
+                kept[rows] = tiles.half()
             on_slice(done, len(self))
+        if self._series is not None:
+            self._neighbours, alone = neighbour_rows(self._series, self._readable, self._reach)
+            for row in alone:
+                self._drop(row, f"{self._paths[row]}: {ALONE}")
         self._kept = kept
 
     def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[TileBatch]:
@@ -109,16 +93,23 @@ class TileSource:
                 index = torch.as_tensor(chosen, dtype=torch.int64)
                 places = torch.nonzero(self._readable[index]).flatten()
                 index = index[places]
-                yield TileBatch(self._kept[index].float(), self.labels[index], places)
+                around = index if self._neighbours is None else self._neighbours[index]
+                tiles = self._kept[around].float()
+                yield TileBatch(tiles.flatten(1, -3), self.labels[index], places)
             return
-        for chosen, (good, tiles) in zip(rows, self._loaded(rows), strict=True):
+        reader = self._tiles
+        if self._series is not None:
+            reader = AdjacentTiles(self._tiles, self._series, self._paths, self._reach)
+        for chosen, (good, tiles) in zip(rows, self._loaded(reader, rows), strict=True):
             place_of = {row: place for place, row in enumerate(chosen)}
             yield TileBatch(tiles, self.labels[good], torch.tensor([place_of[row] for row in good], dtype=torch.int64))
 
-    def _loaded(self, rows: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Float32[Tensor, "b c size size"]]]:
+    def _loaded(
+        self, reader: TileReader, rows: Iterable[Sequence[int]]
+    ) -> Iterator[tuple[list[int], Float32[Tensor, "b c size size"]]]:
         """Of each list of rows those that could be read, and their tiles."""
         loader = DataLoader(
-            cast(Dataset[tuple[int, Tile]], self._tiles),
+            cast(Dataset[tuple[int, Tile]], reader),
             batch_sampler=[list(batch) for batch in rows],
             num_workers=self.workers,
             collate_fn=_together,

@@ -16,7 +16,9 @@ from ich_seq.config import Config, TrainCnnConfig
 from ich_seq.errors import DatasetError
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.slices.augment import Draws, augment, draw
+from ich_seq.slices.heads import Head, head_loss
 from ich_seq.slices.network import SliceNet
+from ich_seq.slices.sampling import Sampling
 from ich_seq.slices.tile_cache import TileCache
 from ich_seq.slices.tiles import TileBatch, TileSource
 from ich_seq.slices.weights import load_pretrained
@@ -28,7 +30,6 @@ from ich_seq.training.objective import class_balance, competition_loss, validati
 from ich_seq.training.settings import FitSettings, fit_settings, make_fabric
 
 WEIGHTS_FILE = "cnn.safetensors"
-_SHUFFLE = 1  # keeps the seeds of the epoch's order apart from those of its steps
 _VALIDATION_BATCH = 64
 
 
@@ -43,16 +44,16 @@ class SliceTask:
     seed: int
     device: str
     balance: Tensor | None = None
+    head: nn.Module | None = None
 
     def steps_per_epoch(self) -> int:
-        """All training slices once; the last batch may be smaller."""
-        return -(-len(self.train) // self.settings.batch_size)
+        """All training slices once, or as many steps as the config has."""
+        return self._sampling().steps_per_epoch()
 
     def batches(self, epoch: int, first_step: int) -> Iterator[TileBatch]:
-        """The training slices in the epoch's own order, from `first_step` on; of each step every process reads its share."""
-        order = np.random.default_rng(seed_for(self.seed, epoch, 0, _SHUFFLE)).permutation(len(self.train)).tolist()
-        size, rank, world = self.settings.batch_size, ranks.rank(), ranks.world()
-        steps = [order[start : start + size] for start in range(first_step * size, len(order), size)]
+        """The training slices as `Sampling` draws them, from `first_step` on; of each step every process reads its share."""
+        rank, world = ranks.rank(), ranks.world()
+        steps = self._sampling().steps(epoch, first_step)
         for step, batch in zip(steps, self.train.batches([rows[rank::world] for rows in steps]), strict=True):
             yield TileBatch(batch.tiles, batch.labels, batch.places * world + rank, len(step))
 
@@ -77,9 +78,15 @@ class SliceTask:
         """The config's loss on augmented tiles."""
         part, draws = batch
         tiles = augment(part.tiles.to(self.device), self.settings.augment, draws.to(self.device))
+        truth, output = part.labels.to(self.device), self.network(tiles)
+        if isinstance(self.head, Head) and self.head.output != "sigmoid":
+            return head_loss(self.head, output.embedding, truth, self.settings)
         smoothing = self.settings.label_smoothing
-        truth = part.labels.to(self.device) * (1 - smoothing) + smoothing / 2
-        return competition_loss(self.network(tiles).logits, truth, self.balance)
+        drawn = truth * (1 - smoothing) + smoothing / 2
+        return competition_loss(output.logits, drawn, self.balance, self.settings.any_weight)
+
+    def _sampling(self) -> Sampling:
+        return Sampling(self.train.labels, self.settings, self.seed)
 
     def validate(self) -> dict[str, Any]:
         """Loss and AUC per label on the validation slices, as they are; every process reads its share and learns the whole."""
@@ -117,17 +124,19 @@ def train_cnn(
     """
     settings = config.train_cnn
     torch.manual_seed(seed_for(config.seed))
-    network = SliceNet(config.cnn.backbone, config.preprocess)
+    network = SliceNet(config.cnn, config.preprocess)
     network.frozen_statistics = settings.freeze_batch_norm
     load_pretrained(network.backbone, config.cnn.backbone, config.cnn.weights)
     train_splits = ["stage_one"] if config.train_lstm.patients == "reserved" else ["stage_one", "stage_two"]
     train, validation = (
-        TileSource(_rows(table, splits), origin, network.preprocess, settings.workers)
+        TileSource(_rows(table, splits, settings.sampling), origin, network.preprocess, settings.workers)
         for splits in (train_splits, ["validation"])
     )
     balanced = settings.loss == "class_balanced"
     balance = class_balance(train.labels, settings.balance_beta).to(device) if balanced else None
-    task = SliceTask(network, train, validation, settings, config.seed, device, balance)
+    if isinstance(network.head, Head):
+        network.head.learn_shares(train.labels)
+    task = SliceTask(network, train, validation, settings, config.seed, device, balance, network.head)
     fabric = make_fabric(device, resolve_precision(settings.precision, device))
     if ranks.world() > 1 and device.startswith("cuda"):
         task.network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
@@ -152,7 +161,7 @@ def load_cnn(config: Config, folder: Path) -> SliceNet:
     path = folder / WEIGHTS_FILE
     if not path.exists():
         raise DatasetError(f"{path}: stage one is not trained; run `ichseq train-cnn` first")
-    network = SliceNet(config.cnn.backbone, config.preprocess)
+    network = SliceNet(config.cnn, config.preprocess)
     fill_network(network, path, "ichseq train-cnn")
     return network.eval()
 
@@ -170,8 +179,11 @@ def _fit_settings(config: Config, table: pd.DataFrame, from_cache: bool) -> FitS
     return fit_settings(section, config.seed, fingerprint)
 
 
-def _rows(table: pd.DataFrame, splits: list[str]) -> pd.DataFrame:
+def _rows(table: pd.DataFrame, splits: list[str], sampling: str) -> pd.DataFrame:
     rows = table[table["split"].isin(splits)]
+    if sampling == "positives":
+        rows = rows[rows["any"] == 1]
     if rows.empty:
-        raise DatasetError(f"the table has no slices in {' or '.join(splits)}; index a larger set or change [split]")
+        kind = "slices with blood" if sampling == "positives" else "slices"
+        raise DatasetError(f"the table has no {kind} in {' or '.join(splits)}; index a larger set or change [split]")
     return rows

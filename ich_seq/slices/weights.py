@@ -15,10 +15,12 @@ from torchvision.models._api import WeightsEnum
 
 from ich_seq.distrust import DamagedError
 from ich_seq.errors import WeightsError
-from ich_seq.slices.network import DEMO_BACKBONE
+from ich_seq.slices.backbones import OURS
 from ich_seq.tensors import read_tensors
 
 DOWNLOAD_TIMEOUT_S = 20.0
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+"""torchvision's DenseNet files say `norm.1` where its network says `norm1`."""
 
 
 def load_pretrained(trunk: nn.Module, backbone: str, source: str) -> str:
@@ -40,7 +42,7 @@ def load_pretrained(trunk: nn.Module, backbone: str, source: str) -> str:
 
 
 def _imagenet(backbone: str) -> tuple[dict[str, Tensor], str]:
-    if backbone == DEMO_BACKBONE:
+    if backbone in OURS:
         raise WeightsError(f'{backbone} has no ImageNet weights; set cnn.weights to "none" or to a file')
     chosen: WeightsEnum = get_model_weights(backbone).DEFAULT  # type: ignore[attr-defined]
     file_name = chosen.url.rsplit("/", 1)[-1]
@@ -99,7 +101,7 @@ def _published_state(path: Path, published: Sequence[WeightsEnum]) -> dict[str, 
 def _local(path: Path, backbone: str) -> tuple[dict[str, Tensor], str]:
     """Weights of one's own are safetensors; a file of torch's is one that torchvision published for this network."""
     if path.suffix != ".safetensors":
-        published = [] if backbone == DEMO_BACKBONE else list(get_model_weights(backbone))
+        published = [] if backbone in OURS else list(get_model_weights(backbone))
         return _published_state(path, published), path.name
     try:
         arrays = read_tensors(path, must_be_sealed=False)
@@ -112,12 +114,13 @@ def _local(path: Path, backbone: str) -> tuple[dict[str, Tensor], str]:
 
 def _fill(trunk: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     wanted = {key: value for key, value in trunk.state_dict().items() if not key.startswith("fc.")}
-    given = {key.removeprefix("module."): value for key, value in state.items()}
-    missing = sorted(set(wanted) - set(given))
+    given = {_OLD_DENSENET.sub(r"\1\2", key.removeprefix("module.")): value for key, value in state.items()}
+    # Files from before torch 0.4 do not count batches; nothing here reads that count.
+    missing = sorted(key for key in set(wanted) - set(given) if not key.endswith("num_batches_tracked"))
     wrong = sorted(key for key in wanted if key in given and given[key].shape != wanted[key].shape)
     if missing or wrong:
         detail = f"lacks {missing[0]}" if missing else f"has {wrong[0]} in another shape"
         raise WeightsError(
             f"{origin}: does not fit this network: {detail} ({len(missing) + len(wrong)} tensors in all)"
         )
-    trunk.load_state_dict({key: given[key] for key in wanted}, strict=False)
+    trunk.load_state_dict({key: given[key] for key in wanted if key in given}, strict=False)

@@ -1,7 +1,6 @@
 """Scores studies: files to series, slices through stage one as they are read, the scan through stage two."""
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from jaxtyping import Float32
 from ich_seq.dicom import AS_IT_IS, ReadOptions
 from ich_seq.dicom.resample import square_pixels
 from ich_seq.errors import IchSeqError, InputRefusedError, UsageError
+from ich_seq.labels import LABEL_NAMES
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
+from ich_seq.study.chunks import Chunk, in_chunks, refuse_alone
 from ich_seq.study.inputs import DicomStudy, Inputs, NiftiFile, Scan, find_studies
 from ich_seq.study.refusal import read_through, refusal_of
 from ich_seq.study.result import StudyResult
@@ -33,8 +34,13 @@ class StudyModel(Protocol):
     info: BundleInfo
     device: str
 
-    def read_slices(self, slices_hu: Sequence[Slice]) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"]]:
-        """Stage one on slices in HU, with square pixels: probabilities, and what stage two reads beside them."""
+    def read_slices(
+        self, slices_hu: Sequence[Slice], asked: range | None = None
+    ) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"]]:
+        """Stage one on slices in HU, with square pixels: probabilities, and what stage two reads beside them.
+
+        They are successive slices of a scan; those that are not `asked` for are there as neighbours alone. None: all are.
+        """
         ...
 
     def refine(
@@ -212,35 +218,59 @@ class _Scoring:
     def _both_stages(
         self, model: StudyModel, volume: Scan, seconds: dict[str, float]
     ) -> tuple[ScanProbabilities, Scan]:
-        prob, reduced, places = [], [], []
-        for chunk, indices in self._chunks(volume, seconds):
-            places += indices
-            with _timed(seconds, "stage_one"):
-                chunk_prob, chunk_reduced = model.read_slices(chunk)
-            prob.append(chunk_prob)
-            reduced.append(chunk_reduced)
+        stage_one, reduced, places = self._stage_one(model, volume, seconds)
         settled = volume.settled()
         self._refuse(settled)
+        refuse_alone(len(settled), reach_of(model))
         kept = np.isin(places, list(volume.left_out), invert=True)
-        stage_one = np.concatenate(prob)[kept]
+        stage_one, reduced = stage_one[kept], reduced[kept]
+        if (
+            reach_of(model) and not kept.all()
+        ):  # what is left out was a neighbour: once more, as if its file were absent
+            stage_one, reduced, _ = self._stage_one(model, settled, seconds)
         with _timed(seconds, "stage_two"):
-            stage_two = model.refine(np.concatenate(reduced)[kept], stage_one)
+            stage_two = model.refine(reduced, stage_one)
         return ScanProbabilities(stage_one, stage_two), settled
 
-    def _chunks(self, volume: Scan, seconds: dict[str, float]) -> Iterator[tuple[list[Slice], list[int]]]:
-        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with square pixels, and their indices."""
-        slices = volume.read()
+    def _stage_one(
+        self, model: StudyModel, volume: Scan, seconds: dict[str, float]
+    ) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"], list[int]]:
+        """Of every slice that can be decoded, feet to head, its probabilities, what stage two reads, and its index."""
+        prob, reduced, places = [], [], []
+        for chunk in self._chunks(volume, reach_of(model), seconds):
+            places += chunk.indices
+            with _timed(seconds, "stage_one"):
+                chunk_prob, chunk_reduced = read_chunk(model, chunk)
+            prob.append(chunk_prob)
+            reduced.append(chunk_reduced)
+        if not places:  # what is to be said of that, the settled scan says
+            return np.zeros((0, len(LABEL_NAMES)), np.float32), np.zeros((0, 0), np.float32), []
+        return np.concatenate(prob), np.concatenate(reduced), places
+
+    def _chunks(self, volume: Scan, reach: int, seconds: dict[str, float]) -> Iterator[Chunk]:
+        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with square pixels."""
+        chunks = in_chunks(self._square(volume), CHUNK_SLICES, reach)
         while True:
-            chunk: list[Slice] = []
-            indices: list[int] = []
             with _timed(seconds, "read_pixels"):
-                for index, hu in itertools.islice(slices, CHUNK_SLICES):
-                    chunk.append(square_pixels(hu, volume.pixel_spacing_mm))
-                    indices.append(index)
-                    self._on_slices(index + 1, len(volume))
-            if not chunk:
+                chunk = next(chunks, None)
+            if chunk is None:
                 return
-            yield chunk, indices
+            yield chunk
+
+    def _square(self, volume: Scan) -> Iterator[tuple[int, Slice]]:
+        for index, hu in volume.read():
+            self._on_slices(index + 1, len(volume))
+            yield index, square_pixels(hu, volume.pixel_spacing_mm)
+
+
+def reach_of(model: StudyModel) -> int:
+    """How many slices on either side the model reads beside each."""
+    return model.info.preprocess.adjacent_slices
+
+
+def read_chunk(model: StudyModel, chunk: Chunk) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"]]:
+    """Stage one on the slices of a chunk that are asked for."""
+    return model.read_slices(chunk.slices, chunk.asked) if reach_of(model) else model.read_slices(chunk.slices)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from ich_seq.training.checkpoint import load_checkpoint, save_checkpoint
 from ich_seq.training.compute import seed_for
 from ich_seq.training.events import EventLog
 from ich_seq.training.log import MetricsLog
-from ich_seq.training.settings import FitSettings, learning_rate_factor
+from ich_seq.training.settings import FitSettings, learning_rate_factor, make_optimizer
 
 
 @runtime_checkable
@@ -113,9 +113,7 @@ class Fit:
         self.task, self.settings, self.folder = task, settings, make_folder(folder)
         self.fabric = fabric
         self.log, self.events = MetricsLog(folder / "metrics.jsonl"), EventLog(folder / "tensorboard")
-        optimizer = torch.optim.AdamW(
-            task.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        optimizer = make_optimizer(task.network.parameters(), settings)
         self.network, self.optimizer = fabric.setup(task.network, optimizer)
         task.network = self.network
         self.average = WeightAverage(self.network.module, settings.ema_decay)

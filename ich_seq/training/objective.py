@@ -8,18 +8,23 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from ich_seq.labels import LABEL_NAMES, METRIC_WEIGHTS
+from ich_seq.labels import ANY_INDEX, LABEL_NAMES, METRIC_WEIGHTS
 from ich_seq.metrics import roc_auc
 
 
 def competition_loss(
-    logits: Float[Tensor, "n l"], truth: Float[Tensor, "n l"], balance: Float[Tensor, "2 l"] | None = None
+    logits: Float[Tensor, "n l"],
+    truth: Float[Tensor, "n l"],
+    balance: Float[Tensor, "2 l"] | None = None,
+    any_weight: float = METRIC_WEIGHTS[ANY_INDEX],
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy weighted as the competition's metric: `any` counts twice, the sum is divided by 7.
 
-    `balance` weighs each label's negatives (row 0) and positives (row 1) besides; truth between 0 and 1 takes a share of both.
+    `balance` weighs each label's negatives (row 0) and positives (row 1) besides; truth between 0 and 1 takes a share of both. Another
+    `any_weight` is divided by again: paper 004 has 5, papers 000 and 003 a plain mean.
     """
     weights = torch.tensor(METRIC_WEIGHTS, device=logits.device)
+    weights[ANY_INDEX] = any_weight
     every = functional.binary_cross_entropy_with_logits(logits.float(), truth, reduction="none")
     if balance is not None:
         every = every * (balance[0] + (balance[1] - balance[0]) * truth)

@@ -1,13 +1,16 @@
 """How long and how fast a fit learns: its settings, its schedule of the learning rate, its device."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from inspect import signature
 from typing import Any, Literal
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ich_seq.config import TrainCnnConfig, TrainLstmConfig
@@ -32,12 +35,21 @@ class FitSettings:
     seed: int
     fingerprint: str
     checkpoint_every_s: float = 300.0
+    optimizer: str = "adam"
 
 
 def fit_settings(section: TrainCnnConfig | TrainLstmConfig, seed: int, fingerprint: str) -> FitSettings:
     """The settings of a config section; `fingerprint` says what a checkpoint must have been started with."""
     shared = section.model_dump(include={field.name for field in fields(FitSettings)})
     return FitSettings(**shared, seed=seed, fingerprint=fingerprint)
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], settings: FitSettings) -> torch.optim.Optimizer:
+    """AdamW, which without weight decay is Adam; or Adadelta with the constants of Keras."""
+    shared: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    if settings.optimizer == "adadelta":
+        return torch.optim.Adadelta(parameters, rho=0.95, eps=1e-7, **shared)
+    return torch.optim.AdamW(parameters, **shared)
 
 
 def learning_rate_factor(progress: float, settings: FitSettings) -> float:

@@ -25,9 +25,9 @@ class Watched:
     def __init__(self, network):
         self.network, self.info, self.tiles = network, network.info, []
 
-    def read_slices(self, slices_hu):
+    def read_slices(self, slices_hu, asked=None):
         self.tiles += [tile_of(self.network, hu) for hu in slices_hu]
-        return self.network.read_slices(slices_hu)
+        return self.network.read_slices(slices_hu, asked)
 
     def refine(self, reduced, prob):
         return self.network.refine(reduced, prob)

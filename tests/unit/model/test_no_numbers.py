@@ -8,6 +8,7 @@ import torch
 from dicom_factory import make_series, ramp_hu
 from tiny_model import load_tiny_model, write_tiny_model
 
+from ich_seq.config import PreprocessConfig
 from ich_seq.embeddings.extract import Extractor, read_series, store_series
 from ich_seq.errors import InputRefusedError, ModelError
 from ich_seq.evaluation.scoring import score_series
@@ -89,7 +90,8 @@ def test_a_model_that_gives_no_number_is_not_a_slice_that_cannot_be_read(tmp_pat
         prob[1, 2] = np.nan
         return prob, np.zeros((len(slices_hu), 4), np.float32)
 
-    broken = SimpleNamespace(info=None, device="cpu", read_slices=read_slices, refine=lambda reduced, prob: prob)
+    info = SimpleNamespace(preprocess=PreprocessConfig())
+    broken = SimpleNamespace(info=info, device="cpu", read_slices=read_slices, refine=lambda reduced, prob: prob)
     rows = rows_of(tmp_path / "scan")
     with pytest.raises(ModelError, match="slice 2"):
         score_series(broken, rows, tmp_path / "scan")

@@ -6,7 +6,8 @@ from torchvision.models import resnet18
 
 from ich_seq.config import PreprocessConfig, Window
 from ich_seq.errors import ConfigError
-from ich_seq.slices.network import SliceNet, backbones, build_backbone
+from ich_seq.slices.backbones import backbones, build_backbone
+from ich_seq.slices.network import SliceNet
 
 SMALL = PreprocessConfig(size=64)
 
@@ -55,3 +56,14 @@ def test_an_unknown_network_is_refused_with_the_list() -> None:
     with pytest.raises(ConfigError, match="no network 'resnext102'; known: .*resnext101_32x8d"):
         build_backbone("resnext102")
     assert "resnext101_32x8d" in backbones()
+
+
+def test_the_rest_of_the_forward_pass_from_the_feature_map_gives_the_same_bits() -> None:
+    network, tiles = SliceNet("resnet18", SMALL).eval(), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        feature_map = network.features(tiles)
+        whole, rest = network(tiles), network.from_features(feature_map)
+        trunk = network.backbone(network.preprocess(tiles).contiguous(memory_format=torch.channels_last))
+    assert feature_map.shape == (2, 512, 2, 2)
+    assert torch.equal(whole.logits, rest.logits)
+    assert torch.equal(whole.embedding, trunk)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from ich_seq.errors import WeightsError
-from ich_seq.slices.network import build_backbone
+from ich_seq.slices.backbones import build_backbone
 from ich_seq.slices.weights import load_pretrained
 
 
@@ -112,3 +112,18 @@ def test_a_damaged_download_is_refused(offline: Path) -> None:
     (offline / "resnet18-f37072fd.pth").write_bytes(b"half a download")
     with pytest.raises(WeightsError, match="is not the published one; remove the file"):
         load_pretrained(build_backbone("resnet18"), "resnet18", "imagenet")
+
+
+def test_the_old_names_of_published_densenets_fit_without_counts_of_batches(tmp_path: Path) -> None:
+    def layer() -> torch.nn.Module:
+        parts = torch.nn.ModuleDict({"norm1": torch.nn.BatchNorm2d(3), "conv2": torch.nn.Conv2d(3, 3, 1, bias=False)})
+        return torch.nn.ModuleDict({"features": torch.nn.ModuleDict({"denselayer1": parts})})
+
+    torch.manual_seed(1)
+    given, trunk = layer(), layer()
+    state = {name: torch.rand_like(tensor) for name, tensor in given.state_dict().items() if "num_batches" not in name}
+    old = {name.replace("norm1", "norm.1").replace("conv2", "conv.2"): tensor for name, tensor in state.items()}
+    save_file(old, tmp_path / "old.safetensors")
+    load_pretrained(trunk, "densenet121", str(tmp_path / "old.safetensors"))
+    filled = trunk.state_dict()
+    assert all(torch.equal(filled[name], tensor) for name, tensor in state.items())
