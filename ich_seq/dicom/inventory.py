@@ -153,6 +153,8 @@ def _nothing_to_score(paths: Sequence[Path], dropped: Sequence[Finding]) -> Inpu
     broken = [item for item in found if item.code in _BROKEN]
     if broken and all(item.code in _NOT_DICOM or item in broken for item in found):
         return no_dicom(where, f"no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
+    if all(item.code is Code.D_NESTED_ARCHIVE for item in found):
+        return no_dicom(where, f"nothing but {found[0].line()}. {found[0].code.remedy}")
     if all(item.code in _NOT_DICOM for item in found):
         which = "the file is not DICOM" if count == 1 else f"none of {count} files is DICOM"
         return no_dicom(where, f"{which}; point at the folder or zip that holds the CT slices, or name a NIfTI file")
