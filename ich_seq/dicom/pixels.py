@@ -178,6 +178,10 @@ def _encapsulated(stream: bytes) -> bytes:
 def _within_bits(stored: Integer[np.ndarray, "y x"], layout: PixelLayout) -> tuple[Integer[np.ndarray, "y x"], bool]:
     """Values as HighBit, BitsStored and PixelRepresentation say; bits beside them are dropped, and whether there were any.
 
+    Raises:
+        FileFaultError: D-BITS, the bits above belong to the values: without them the image is rougher, where overlays and garbage
+            make it smoother. Then the header lies, and dense bone would be read as air.
+
     Source: DICOM PS3.5 section 8.1.1.
     """
     bits = layout.bits_stored
@@ -194,7 +198,14 @@ def _within_bits(stored: Integer[np.ndarray, "y x"], layout: PixelLayout) -> tup
     wide = stored.astype(np.int32) & ((1 << bits) - 1)
     if layout.pixel_representation:
         wide = np.where(wide > high, wide - (1 << bits), wide)
+    if _roughness(stored) < _roughness(wide):
+        raise FileFaultError(Code.D_BITS, f"values that need more than {bits} {'' if low else 'un'}signed bits")
     return wide.astype(np.int32), True
+
+
+def _roughness(values: Integer[np.ndarray, "y x"]) -> int:
+    """The sum of the steps from each pixel to the next in its row."""
+    return int(np.abs(np.diff(values.astype(np.int64), axis=1)).sum())
 
 
 def _padding(

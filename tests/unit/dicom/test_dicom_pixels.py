@@ -118,6 +118,33 @@ def test_padding_value_among_tissue_is_not_applied_and_said_so(tmp_path):
     assert [code.value for code in decoded.notes] == ["W-PADDING-VALUE"]
 
 
+@pytest.mark.parametrize(
+    ("bits", "signed", "words"),
+    [(12, 1, "12 signed bits"), (11, 0, "11 unsigned bits")],
+    ids=["called signed", "one less"],
+)
+def test_bits_above_bits_stored_that_belong_to_the_values_are_not_masked(tmp_path, bits, signed, words):
+    """Bone of 1100 HU, with partial volume at its edges, is stored as 2124: as 12 signed or 11 unsigned bits it would be air."""
+
+    def lies(dataset, _index):
+        hu = ramp_hu(0)
+        hu[20:40, 20:61] = 1100 - 55 * np.abs(np.arange(41) - 20)
+        set_pixels(dataset, hu)
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = bits, bits - 1, signed
+
+    with pytest.raises(PixelsUnreadableError, match=f"D-BITS: .* need more than {words}"):
+        read_slice_hu(one_file(tmp_path, lies))
+
+
+def test_signed_values_that_are_not_extended_keep_their_sign(tmp_path):
+    def cut_to_12_bits(dataset, _index):
+        set_pixels(dataset, ramp_hu(0), signed=True)
+        dataset.BitsStored, dataset.HighBit = 12, 11
+        dataset.PixelData = (np.frombuffer(dataset.PixelData, np.uint16) & 0x0FFF).tobytes()
+
+    np.testing.assert_array_equal(read_slice_hu(one_file(tmp_path, cut_to_12_bits)), ramp_hu(0))
+
+
 def test_garbage_above_bits_stored_is_masked(tmp_path):
     def overlay(dataset, _index):
         stored = np.frombuffer(dataset.PixelData, np.uint16) | 0x7000
