@@ -422,6 +422,12 @@ def test_soft_kernels_of_four_makers_are_not_called_sharp(tmp_path, kernel):
     ("edit", "code"),
     [
         (set_to(ImageType=["DERIVED", "SECONDARY", "MIP"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "SECONDARY", "AXIAL", "MIN IP"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "PRIMARY", "VOLUME", "MAXIMUM"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "PRIMARY", "VOLUME", "SUBTRACTION"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "SECONDARY", "VOLUME_RENDERING"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "PRIMARY", "AXIAL", "MONOE_70"]), "E-NOT-HU"),
+        (set_to(ImageType=["DERIVED", "PRIMARY", "AXIAL", "VNC"]), "E-NOT-HU"),
         (set_to(RescaleType="Z_EFF"), "E-NOT-HU"),
     ],
 )
