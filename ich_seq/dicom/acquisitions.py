@@ -36,20 +36,20 @@ def one_at_each_position(
         SeriesFaultError: all slices lie at one position, or nothing tells the images apart.
     """
     places = _by_position(slices, normal)
-    conflict = False
+    conflicts: list[str] = []
     dropped: set[int] = set()
     for group in (group for group in places if len(group) > 1):
         able = readable(group, found)
         dropped.update(id(header) for header in group if not any(header is kept for kept in able))
         if len({image_digest(header) for header in able}) > 1:
-            conflict = True
+            conflicts += [header.name for header in able]
         elif len(able) > 1:
             found.append(finding(Code.N_DUPLICATE_SLICE, files=[header.name for header in able[1:]]))
             dropped.update(id(header) for header in able[1:])
     slices = [header for header in slices if id(header) not in dropped]
     if not slices:
         raise SeriesFaultError(Code.E_NO_SLICE_LEFT)
-    if not conflict:
+    if not conflicts:
         return _apart(slices, normal, found)
     if options.first_time_point:
         return _first_time_point(slices, normal, found)
@@ -60,7 +60,7 @@ def one_at_each_position(
         whole = [part for part in parts if _is_whole(part, slices, normal)]
         if several and whole:
             return _best(whole, slices, found)
-    raise SeriesFaultError(Code.E_CONFLICTING_SLICES)
+    raise SeriesFaultError(Code.E_CONFLICTING_SLICES, files=conflicts)
 
 
 def _apart(slices: list[SliceHeader], normal: Normal, found: list[Finding]) -> list[SliceHeader]:

@@ -24,7 +24,7 @@ from ich_seq.dicom.geometry import (
 from ich_seq.dicom.header import SliceHeader
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
-from ich_seq.dicom.patient import one_patient
+from ich_seq.dicom.patient import odd_patients, one_patient
 from ich_seq.dicom.placing import placed
 from ich_seq.dicom.plane import other_zoom
 from ich_seq.dicom.rescale import with_assumed_rescale
@@ -66,8 +66,11 @@ def _refuse_mixtures(headers: Sequence[SliceHeader], found: list[Finding], optio
         if not options.assume_one_series:
             raise SeriesFaultError(Code.E_NO_SERIES_UID)
         found.append(finding(Code.W_ASSUMED_SERIES))
-    if not one_patient([header.patient_digests for header in headers]):
-        raise SeriesFaultError(Code.E_MIXED_PATIENTS)
+    digests = [header.patient_digests for header in headers]
+    if not one_patient(digests):
+        words, odd = odd_patients(digests)
+        what = f"another or no {words} in {len(odd)} of {len(headers)} files"
+        raise SeriesFaultError(Code.E_MIXED_PATIENTS, what, [headers[index].name for index in odd])
     if is_projection(headers):
         raise SeriesFaultError(Code.E_DERIVED)
 

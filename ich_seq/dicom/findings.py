@@ -62,10 +62,11 @@ def holes_in(findings: Iterable[Finding]) -> list[Finding]:
 class SeriesFaultError(Exception):
     """A rule that makes the whole series unusable; never leaves ich_seq.dicom."""
 
-    def __init__(self, code: Code, detail: str = "") -> None:
+    def __init__(self, code: Code, detail: str = "", files: Sequence[str] = ()) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
+        self.files = files
 
 
 def finding(code: Code, detail: str = "", files: Sequence[str] = (), positions_mm: Sequence[float] = ()) -> Finding:

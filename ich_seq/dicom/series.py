@@ -141,7 +141,7 @@ def _refused(headers: list[SliceHeader], fault: SeriesFaultError, found: list[Fi
         headers=tuple(headers),
         study_instance_uid=headers[0].study_instance_uid if headers else "",
         series_instance_uid=headers[0].series_instance_uid if headers else "",
-        findings=gather([*found, finding(fault.code, fault.detail)]),
+        findings=gather([*found, finding(fault.code, fault.detail, fault.files)]),
         normal=np.array([0.0, 0.0, 1.0]),
         positions_mm=(),
         spacing_mm=0.0,
