@@ -297,4 +297,4 @@ def no_dicom(where: Path | str, what: str) -> NoDicomError:
 
 
 def _archive_error(code: Code, what: str) -> ArchiveError:
-    return ArchiveError(f"{what}: {code.text.rstrip('.').lower()}. {code.remedy}", code=code.value)
+    return ArchiveError(f"{what}: {code.value}: {code.text.rstrip('.').lower()}. {code.remedy}", code=code.value)

@@ -172,7 +172,7 @@ def test_a_cut_zip_is_refused(tmp_path):
     make_series(tmp_path / "series", 3)
     zipped = zip_of(tmp_path / "series", tmp_path / "series.zip")
     zipped.write_bytes(zipped.read_bytes()[:-200])
-    with pytest.raises(ArchiveError, match=r"series\.zip: a damaged zip") as caught:
+    with pytest.raises(ArchiveError, match=r"series\.zip: E-ZIP-DAMAGED: a damaged zip") as caught:
         read_study_files([zipped])
     assert caught.value.code == "E-ZIP-DAMAGED"  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -208,7 +208,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
 
 def test_a_file_that_only_claims_to_be_a_zip_is_refused(tmp_path):
     (tmp_path / "study.zip").write_text("not a zip at all")
-    with pytest.raises(ArchiveError, match=r"study\.zip: a damaged zip"):
+    with pytest.raises(ArchiveError, match=r"study\.zip: E-ZIP-DAMAGED: a damaged zip"):
         read_study_files([tmp_path / "study.zip"])
 
 
