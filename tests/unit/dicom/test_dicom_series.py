@@ -464,6 +464,15 @@ def test_soft_kernels_of_four_makers_are_not_called_sharp(tmp_path, kernel):
 
 
 @pytest.mark.parametrize(
+    ("ratio", "said"), [("", "with loss."), ("10", "with loss: 10 to 1"), (["8", "1.5"], "with loss: 12 to 1")]
+)
+def test_loss_is_said_with_its_ratio_though_the_pixels_were_decompressed_since(tmp_path, ratio, said):
+    make_series(tmp_path, 24, set_to(LossyImageCompression="01", LossyImageCompressionRatio=ratio))
+    (found,) = [item for item in chosen(tmp_path).findings if item.code is Code.N_LOSSY]
+    assert found.message == f"The pixels were compressed {said}"
+
+
+@pytest.mark.parametrize(
     ("edit", "code"),
     [
         (set_to(ImageType=["DERIVED", "SECONDARY", "MIP"]), "E-DERIVED"),
