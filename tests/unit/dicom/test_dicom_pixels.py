@@ -145,6 +145,28 @@ def test_signed_values_that_are_not_extended_keep_their_sign(tmp_path):
     np.testing.assert_array_equal(read_slice_hu(one_file(tmp_path, cut_to_12_bits)), ramp_hu(0))
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_image_of_which_the_end_was_never_copied_is_truncated(tmp_path, signed):
+    """The file has its length; from the middle of row 31 on there are zeros."""
+
+    def unfilled(dataset, _index):
+        set_pixels(dataset, ramp_hu(0), signed)
+        dataset.PixelData = dataset.PixelData[: 2 * (30 * 80 + 40)].ljust(2 * 64 * 80, b"\0")
+
+    with pytest.raises(PixelsUnreadableError, match="D-TRUNCATED: .*nothing but zeros from row 31 of 64 on"):
+        read_slice_hu(one_file(tmp_path, unfilled))
+
+
+def test_a_body_that_tapers_off_before_rows_of_zeros_is_whole(tmp_path):
+    y, x = np.mgrid[:64, :80]
+    hu = np.where((y - 30) ** 2 + (x - 40) ** 2 < 25**2, 40.0, -1024.0)
+
+    def masked_air(dataset, _index):
+        set_pixels(dataset, hu)
+
+    np.testing.assert_array_equal(read_slice_hu(one_file(tmp_path, masked_air)), hu)
+
+
 def test_garbage_above_bits_stored_is_masked(tmp_path):
     def overlay(dataset, _index):
         stored = np.frombuffer(dataset.PixelData, np.uint16) | 0x7000
