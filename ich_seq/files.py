@@ -80,6 +80,14 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def make_private_folder(path: Path) -> Path:
+    """As `make_folder`, for a cache: other users cannot look into a folder that is made now; one that is there stays as it is."""
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    return make_folder(path)
+
+
 def temporary_beside(path: Path) -> Path:
     """Where this process writes `path` before it takes its place; the name tells machine and process."""
     return path.with_name(f"{TEMPORARY_PREFIX}{_MACHINE}-{os.getpid()}-{path.name}")

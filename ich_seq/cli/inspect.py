@@ -73,8 +73,7 @@ def _file_kinds(path: Path) -> Iterator[_Kind]:
     """What a file may be: part of a model, a cache, a run or a result, a table, a config, or DICOM."""
     from ich_seq.cli import descriptions
 
-    with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
+    is_parquet = path.is_file() and _starts_as_parquet(path)  # a pipe would be waited for
     folder = path.parent
     model, result = (folder / "model.json").exists(), folder / "result.json"
     yield model and path.name in ("model.json", "weights.safetensors"), descriptions.of_model, folder
@@ -84,6 +83,11 @@ def _file_kinds(path: Path) -> Iterator[_Kind]:
     yield is_parquet or path.suffix in (".parquet", ".csv"), descriptions.of_table, path
     yield path.suffix == ".toml", descriptions.of_config, path
     yield True, _of_study, path
+
+
+def _starts_as_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
 
 
 def _of_study(path: Path) -> Description:

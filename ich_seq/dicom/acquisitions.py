@@ -20,6 +20,7 @@ from ich_seq.dicom.spacing import Spacing, analyse_spacing
 
 Slices = Sequence[SliceHeader]
 Normal = Float64[np.ndarray, "3"]
+_USUAL_MM = 5.0  # most heads are read in slices so far apart
 Clock = Callable[[SliceHeader], float | None]
 
 
@@ -35,20 +36,20 @@ def one_at_each_position(
         SeriesFaultError: all slices lie at one position, or nothing tells the images apart.
     """
     places = _by_position(slices, normal)
-    conflict = False
+    conflicts: list[str] = []
     dropped: set[int] = set()
     for group in (group for group in places if len(group) > 1):
         able = readable(group, found)
         dropped.update(id(header) for header in group if not any(header is kept for kept in able))
         if len({image_digest(header) for header in able}) > 1:
-            conflict = True
+            conflicts += [header.name for header in able]
         elif len(able) > 1:
             found.append(finding(Code.N_DUPLICATE_SLICE, files=[header.name for header in able[1:]]))
             dropped.update(id(header) for header in able[1:])
     slices = [header for header in slices if id(header) not in dropped]
     if not slices:
         raise SeriesFaultError(Code.E_NO_SLICE_LEFT)
-    if not conflict:
+    if not conflicts:
         return _apart(slices, normal, found)
     if options.first_time_point:
         return _first_time_point(slices, normal, found)
@@ -59,12 +60,13 @@ def one_at_each_position(
         whole = [part for part in parts if _is_whole(part, slices, normal)]
         if several and whole:
             return _best(whole, slices, found)
-    raise SeriesFaultError(Code.E_CONFLICTING_SLICES)
+    raise SeriesFaultError(Code.E_CONFLICTING_SLICES, files=conflicts)
 
 
 def _apart(slices: list[SliceHeader], normal: Normal, found: list[Finding]) -> list[SliceHeader]:
     """The better of two whole acquisitions that lie in each other without sharing a position; all slices where there are none."""
-    for parts in (_by_acquisition_number(slices), *_at_the_longest_pause(slices)):
+    by_time = _at_the_longest_pause(slices)
+    for parts in (_by_acquisition_number(slices), *by_time, _by_repeated_number(slices), _by_turns(slices, normal)):
         whole = [part for part in parts if len(parts) > 1 and _is_whole(part, slices, normal)]
         if len(whole) > 1 and all(_leaves_nothing_out(part, slices, normal) for part in whole):
             return _best(whole, slices, found)
@@ -164,6 +166,34 @@ def _at_the_longest_pause(slices: Slices) -> Iterator[list[list[SliceHeader]]]:
         _, middle = max(steps)
         early = [header for header, time in zip(slices, times, strict=True) if time < middle]
         yield [early, [header for header, time in zip(slices, times, strict=True) if time >= middle]]
+
+
+def _by_repeated_number(slices: Slices) -> list[list[SliceHeader]]:
+    """Where every InstanceNumber stands equally often: of each number the lowest slices, then the next ones; else one part.
+
+    Two series that an export merged under one UID each count from 1.
+    """
+    numbers = grouped(slices, lambda header: header.instance_number)
+    times = {len(group) for group in numbers.values()}
+    if None in numbers or len(times) > 1:
+        return [list(slices)]
+    rank = {id(header): place for group in numbers.values() for place, header in enumerate(group)}
+    return [[header for header in slices if rank[id(header)] == place] for place in range(times.pop())]
+
+
+def _by_turns(slices: Slices, normal: Normal) -> list[list[SliceHeader]]:
+    """Every second slice and the others, where two steps take turns from end to end and together are one of a usual protocol.
+
+    No scan has such steps; two scans of one protocol have, that lie in each other. Else one part.
+    """
+    steps = np.diff([float(position_of(header) @ normal) for header in slices])
+    turns = [steps[::2], steps[1::2]]
+    if len(steps) < 2 * LIMITS.few_slices or max(np.ptp(each) for each in turns) > 2 * LIMITS.same_position_mm:
+        return [list(slices)]
+    one, other = (float(np.median(each)) for each in turns)
+    if abs(one - other) <= 2 * LIMITS.same_position_mm or one + other > LIMITS.gap_ratio * _USUAL_MM:
+        return [list(slices)]
+    return [list(slices[::2]), list(slices[1::2])]
 
 
 def _is_whole(part: Slices, slices: Slices, normal: Normal) -> bool:

@@ -4,17 +4,27 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import numpy as np
+from jaxtyping import Float64
+
 from ich_seq.dicom.acquisitions import one_at_each_position
 from ich_seq.dicom.checks import rescale_of
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.content import is_multi_energy, is_projection
 from ich_seq.dicom.copies import one_of_each_uid
 from ich_seq.dicom.findings import Finding, SeriesFaultError, finding
-from ich_seq.dicom.geometry import is_upright, normal_of, position_of, same_orientation, usual_slice
+from ich_seq.dicom.geometry import (
+    is_upright,
+    normal_of,
+    position_of,
+    same_orientation,
+    shifted_slices,
+    usual_slice,
+)
 from ich_seq.dicom.header import SliceHeader
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
-from ich_seq.dicom.patient import one_patient
+from ich_seq.dicom.patient import odd_patients, one_patient
 from ich_seq.dicom.placing import placed
 from ich_seq.dicom.plane import other_zoom
 from ich_seq.dicom.rescale import with_assumed_rescale
@@ -42,6 +52,7 @@ def arrange(headers: Sequence[SliceHeader], found: list[Finding], options: ReadO
         raise SeriesFaultError(Code.E_TOO_MANY_SLICES, f"{len(slices)}; at most {LIMITS.slices}")
     slices.sort(key=lambda header: (float(position_of(header) @ normal), header.sop_instance_uid))
     slices = one_at_each_position(slices, normal, found, options)
+    slices = _in_line(slices, normal, found)
     _compare_frames_of_reference(slices, found)
     _compare_pixel_spacing(slices, found)
     _compare_instance_numbers(slices, found)
@@ -55,8 +66,11 @@ def _refuse_mixtures(headers: Sequence[SliceHeader], found: list[Finding], optio
         if not options.assume_one_series:
             raise SeriesFaultError(Code.E_NO_SERIES_UID)
         found.append(finding(Code.W_ASSUMED_SERIES))
-    if not one_patient([header.patient_digests for header in headers]):
-        raise SeriesFaultError(Code.E_MIXED_PATIENTS)
+    digests = [header.patient_digests for header in headers]
+    if not one_patient(digests):
+        words, odd = odd_patients(digests)
+        what = f"another or no {words} in {len(odd)} of {len(headers)} files"
+        raise SeriesFaultError(Code.E_MIXED_PATIENTS, what, [headers[index].name for index in odd])
     if is_projection(headers):
         raise SeriesFaultError(Code.E_DERIVED)
 
@@ -120,6 +134,15 @@ def _largest_stack(headers: list[SliceHeader], found: list[Finding]) -> list[Sli
         others = [header.name for stack in stacks if stack is not largest for header in stack]
         found.append(finding(Code.W_ORIENTATION_SPLIT, f"{len(largest)} of {len(headers)} slices", files=others))
     return largest
+
+
+def _in_line(slices: list[SliceHeader], normal: Float64[np.ndarray, "3"], found: list[Finding]) -> list[SliceHeader]:
+    """The slices without those whose position cannot be theirs: far beside the line through the others, in their planes."""
+    far = set(shifted_slices(slices, normal, LIMITS.in_plane_lost_mm))
+    if far:
+        names = [slices[index].name for index in sorted(far)]
+        found.append(finding(Code.D_BAD_GEOMETRY, "ImagePositionPatient, far from the others in the plane", names))
+    return [header for index, header in enumerate(slices) if index not in far]
 
 
 def _compare_frames_of_reference(slices: Sequence[SliceHeader], found: list[Finding]) -> None:

@@ -153,6 +153,11 @@ class Code(Enum):
     W_MAYBE_NOT_HEAD = ("W-MAYBE-NOT-HEAD", "The header names another body part.", "Check that it is a head.")
     W_PAEDIATRIC = ("W-PAEDIATRIC", "A child: outside the training data.", "Read the scores with care.")
     W_SERIES_AMBIGUOUS = ("W-SERIES-AMBIGUOUS", "Two series are equally good.", "Name one with --series.")
+    W_SEVERAL_PATIENTS = (
+        "W-SEVERAL-PATIENTS",
+        "The series of this study name several patients; one series is used.",
+        "Separate the patients, or name a series with --series.",
+    )
     W_SERIES_UID_REUSED = ("W-SERIES-UID-REUSED", "One series UID in two studies.", "Check de-identification.")
     W_SC = ("W-SC", "A secondary capture, read as CT on request.", "Prefer the original slices.")
     W_NO_POSITION = (

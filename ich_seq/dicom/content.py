@@ -10,11 +10,11 @@ from ich_seq.dicom.header import SECONDARY_CAPTURES, SliceHeader
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES
 
 _PROJECTION = re.compile(
-    r"\b(MIP|MINIP|MAXIP|MPVR|PROJECTION|VRT|SSD|CPR|CURVED|DOSE|SCREEN|IODINE|MATERIAL|ZEFF|EFFECTIVE"
-    r"|PERFUSION|RCBF|RCBV|CBF|CBV|MTT|TTP|TMAX|TDR)\b"
+    r"\b(MIP|MIN ?IP|MAX ?IP|MPVR|PROJECTION|VRT|SSD|CPR|CURVED|DOSE|SCREEN|IODINE|MATERIAL|ZEFF|EFFECTIVE"
+    r"|PERFUSION|RCBF|RCBV|CBF|CBV|MTT|TTP|TMAX|TDR|MAXIMUM|MINIMUM|SUBTRACT\w*|STD DEVIATION|(VOLUME|SURFACE) REND\w*)\b"
 )
 _MULTI_ENERGY = re.compile(
-    r"\b(VMI|MONO ?ENERGETIC|EFF ATOMIC NUM|ELECTRON DENSITY|MAT (SPECIFIC|REMOVED|FRACTIONAL|MODIFIED|VALUE BASED))\b"
+    r"\b(VMI|VNC|MONOE?|MONO ?ENERGETIC|EFF ATOMIC NUM|ELECTRON DENSITY|MAT (SPECIFIC|REMOVED|FRACTIONAL|MODIFIED|VALUE BASED))\b"
 )
 _REFORMAT = re.compile(r"\b(MPR|REFORMATTED|RESAMPLED)\b")
 _SHARP = re.compile(r"BONE|EDGE|LUNG|SHARP|ULTRA|INNEREAR|^(Y[A-E]|[DEL])$")
@@ -53,6 +53,11 @@ def has_contrast(header: SliceHeader) -> bool:
     return header.contrast_bolus_agent or _CONTRAST.search(description) is not None
 
 
+def is_lossy(header: SliceHeader) -> bool:
+    """Whether the pixels are compressed with loss, or were, as the header says."""
+    return TRANSFER_SYNTAXES[header.pixels.transfer_syntax_uid].lossy or header.hints.lossy
+
+
 def main_image_type(headers: Sequence[SliceHeader]) -> tuple[str, ...]:
     """The ImageType that most slices have; of equally common ones the last in the alphabet: ORIGINAL rather than DERIVED."""
     counts = Counter(header.image_type for header in headers)
@@ -87,13 +92,15 @@ def content_findings(headers: Sequence[SliceHeader]) -> list[Finding]:
     spacing = first.pixel_spacing_mm
     if spacing is not None and abs(spacing[0] - spacing[1]) > 0.005 * spacing[0]:
         found.append(finding(Code.N_ANISOTROPIC, f"{spacing[0]:.3f} x {spacing[1]:.3f} mm"))
+    if any(is_lossy(header) for header in headers):
+        ratios = [header.hints.lossy_ratio for header in headers if header.hints.lossy_ratio is not None]
+        found.append(finding(Code.N_LOSSY, f"{max(ratios):.3g} to 1" if ratios else ""))
     notes = {code for header in headers for code in header.notes}
     return found + [finding(code) for code in sorted(notes, key=lambda code: code.value)]
 
 
 def _content_rules(headers: Sequence[SliceHeader]) -> list[tuple[Code, bool]]:
-    syntaxes = [TRANSFER_SYNTAXES[uid] for uid in {header.pixels.transfer_syntax_uid for header in headers}]
-    lossy = any(syntax.lossy for syntax in syntaxes)
+    lossy = any(is_lossy(header) for header in headers)
     coarse = any(header.pixels.bits_allocated == 8 for header in headers)
     ages = [header.patient_age_years for header in headers if header.patient_age_years is not None]
     other_body = any(_OTHER_BODY.search(header.body_part_examined) for header in headers)
@@ -106,7 +113,6 @@ def _content_rules(headers: Sequence[SliceHeader]) -> list[tuple[Code, bool]]:
         (Code.W_MAYBE_NOT_HEAD, other_body),
         (Code.W_LOSSY_8BIT, coarse and lossy),
         (Code.W_8BIT, coarse and not lossy),
-        (Code.N_LOSSY, lossy),
         (Code.N_MONOCHROME1, any(h.pixels.photometric_interpretation == "MONOCHROME1" for h in headers)),
     ]
 

@@ -28,7 +28,7 @@ def one_of_each_uid(headers: Sequence[SliceHeader], found: list[Finding]) -> lis
             continue
         able = readable(copies, found)
         if len({(image_digest(header), _geometry(header)) for header in able}) > 1:
-            raise SeriesFaultError(Code.E_UID_COLLISION)
+            raise SeriesFaultError(Code.E_UID_COLLISION, files=[header.name for header in able])
         if len(able) > 1:
             found.append(finding(Code.N_DUPLICATE_FILE, files=[header.name for header in able[1:]]))
         kept.extend(able[:1])

@@ -39,13 +39,34 @@ class Finding:
         return f"{self} ({', '.join(self.files)}{more})"
 
 
+_NEVER_SLICES = frozenset(
+    {
+        Code.D_NOT_DICOM,
+        Code.D_DICOMDIR,
+        Code.D_NOT_REGULAR,
+        Code.D_NESTED_ARCHIVE,
+        Code.D_NOT_CT_IMAGE,
+        Code.D_LOCALIZER,
+        Code.D_DERIVED,
+        Code.D_NOT_GRAYSCALE,
+    }
+)
+"""Of files that were never slices of the stack: leaving them out leaves no hole."""
+
+
+def holes_in(findings: Iterable[Finding]) -> list[Finding]:
+    """The slices of the series that could not be used: each leaves a hole, seen or unseen."""
+    return [found for found in findings if found.severity is Severity.DROPPED and found.code not in _NEVER_SLICES]
+
+
 class SeriesFaultError(Exception):
     """A rule that makes the whole series unusable; never leaves ich_seq.dicom."""
 
-    def __init__(self, code: Code, detail: str = "") -> None:
+    def __init__(self, code: Code, detail: str = "", files: Sequence[str] = ()) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
+        self.files = files
 
 
 def finding(code: Code, detail: str = "", files: Sequence[str] = (), positions_mm: Sequence[float] = ()) -> Finding:

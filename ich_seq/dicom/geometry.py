@@ -114,8 +114,10 @@ def tilt_deg(headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"]) -
     return angle_deg(normal, line / length)
 
 
-def shifted_slices(headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"]) -> list[int]:
-    """Indices of slices of which neither the corner nor the centre is within 1 mm, in-plane, of the line through all of them.
+def shifted_slices(
+    headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "3"], limit_mm: float = LIMITS.in_plane_shift_mm
+) -> list[int]:
+    """Indices of slices of which neither the corner nor the centre is within `limit_mm`, in-plane, of the line through all of them.
 
     The line is made of medians, so that outliers do not bend it. A slice at another zoom about the same centre has another corner: it
     is not shifted.
@@ -126,7 +128,7 @@ def shifted_slices(headers: Sequence[SliceHeader], normal: Float64[np.ndarray, "
     centres = corners + np.stack([_to_centre(header) for header in headers])
     along = corners @ normal
     distance = np.minimum(_off_line_mm(corners, along), _off_line_mm(centres, along))
-    return [int(i) for i in np.flatnonzero(distance > LIMITS.in_plane_shift_mm)]
+    return [int(i) for i in np.flatnonzero(distance > limit_mm)]
 
 
 def _to_centre(header: SliceHeader) -> Float64[np.ndarray, "3"]:

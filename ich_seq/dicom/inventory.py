@@ -13,6 +13,7 @@ from ich_seq.dicom.findings import Finding, finding, gather
 from ich_seq.dicom.frames import expand_frames
 from ich_seq.dicom.header import SliceHeader, parse_header
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
+from ich_seq.dicom.patient import one_patient, several_patients
 from ich_seq.dicom.series import build_series
 from ich_seq.dicom.sources import list_sources, no_dicom
 from ich_seq.errors import InputRefusedError, NoCtError, SeriesRefusedError
@@ -108,6 +109,8 @@ def _headers(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[SliceHea
 
 def _study(study_uid: str, sorting: _Sorting, series_uid: str | None) -> StudyCandidates:
     keys = [key for key in sorting.series_keys() if key[0] == study_uid]
+    patients = [header.patient_digests for key in keys for header in sorting.headers.get(key, [])]
+    several = series_uid is None and bool(patients) and several_patients(patients)
     all_series = []
     unusable: dict[str, list[Finding]] = {}
     for key in keys:
@@ -118,6 +121,8 @@ def _study(study_uid: str, sorting: _Sorting, series_uid: str | None) -> StudyCa
         found = list(sorting.dropped_ct.get(key, []))
         if any(other[1] == key[1] and other[0] != key[0] for other in sorting.series_keys() if key[1]):
             found.append(finding(Code.W_SERIES_UID_REUSED))
+        if several and one_patient([header.patient_digests for header in headers]):
+            found.append(finding(Code.W_SEVERAL_PATIENTS))
         all_series.append(build_series(headers, found, sorting.options))
     every = [item for found in unusable.values() for item in found]
     if not all_series or series_uid in unusable:
@@ -153,6 +158,8 @@ def _nothing_to_score(paths: Sequence[Path], dropped: Sequence[Finding]) -> Inpu
     broken = [item for item in found if item.code in _BROKEN]
     if broken and all(item.code in _NOT_DICOM or item in broken for item in found):
         return no_dicom(where, f"no readable DICOM file: {broken[0].line()}. {broken[0].code.remedy}")
+    if all(item.code is Code.D_NESTED_ARCHIVE for item in found):
+        return no_dicom(where, f"nothing but {found[0].line()}. {found[0].code.remedy}")
     if all(item.code in _NOT_DICOM for item in found):
         which = "the file is not DICOM" if count == 1 else f"none of {count} files is DICOM"
         return no_dicom(where, f"{which}; point at the folder or zip that holds the CT slices, or name a NIfTI file")

@@ -100,6 +100,8 @@ class Limits:
     """Largest share of slices that may be missing."""
     in_plane_shift_mm: float = 1.0
     """Largest in-plane deviation from the line through the slice origins."""
+    in_plane_lost_mm: float = 50.0
+    """In-plane deviation above which a position is taken for none, such as the 0\\0\\0 of a writer that knows none."""
     pixel_spacing: float = 0.005
     """Relative tolerance of equal pixel spacings."""
     coverage_min_mm: float = 90.0

@@ -7,7 +7,7 @@ from ich_seq.dicom.elements import Elements
 
 _PATIENT_NAME = 0x00100010
 PATIENT_TAGS = (0x00100020, _PATIENT_NAME, 0x00100030)
-"""PatientID, PatientName, PatientBirthDate."""
+PATIENT_KEYWORDS = ("PatientID", "PatientName", "PatientBirthDate")
 
 
 def patient_digests(elements: Elements) -> tuple[str, ...]:
@@ -27,6 +27,23 @@ def one_patient(digests: Sequence[tuple[str, ...]]) -> bool:
     if any(len(values - {""}) > 1 for values in columns):
         return False
     return any("" not in values for values in columns) or all(values == {""} for values in columns)
+
+
+def several_patients(digests: Sequence[tuple[str, ...]]) -> bool:
+    """Whether the `patient_digests` of several series speak of more than one patient: two IDs or birth dates, or names without IDs.
+
+    Names alone do not count beside IDs: workstations spell them in their own ways.
+    """
+    ids, names, births = ({value for value in column if value} for column in zip(*digests, strict=True))
+    return max(len(ids), len(births), 0 if ids else len(names)) > 1
+
+
+def odd_patients(digests: Sequence[tuple[str, ...]]) -> tuple[str, list[int]]:
+    """Of files of more than one patient the keywords that differ or are missing in some, and which files are not as most are."""
+    usual = max(set(digests), key=lambda each: (digests.count(each), each))
+    columns = zip(PATIENT_KEYWORDS, zip(*digests, strict=True), strict=True)
+    words = ", ".join(keyword for keyword, values in columns if len(set(values)) > 1)
+    return words, [index for index, each in enumerate(digests) if each != usual]
 
 
 def age_years(text: str | None) -> float | None:

@@ -25,6 +25,7 @@ _LOWEST_WRAPPED_HU = -1024
 _LOSSY_PADDING_HU = -1100.0
 _LARGEST_TISSUE_HU = 3071.0
 _LARGEST_AIR_HU = -1000.0
+_CUT_OFF = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,27 @@ def decode_slice(header: SliceHeader) -> DecodedSlice:
     if rescale is None:
         raise FileFaultError(Code.D_NO_RESCALE)
     stored, masked = stored_values(header)
+    _refuse_zeroed_end(stored)
     decoded = hu_of_stored(stored, header.pixels, rescale)
     noticed = {Code.N_HIGH_BITS: masked, Code.N_SHIFTED_BITS: header.pixels.shift > 0}
     return replace(decoded, notes=(*(code for code, holds in noticed.items() if holds), *decoded.notes))
+
+
+def _refuse_zeroed_end(stored: Integer[np.ndarray, "y x"]) -> None:
+    """Nothing where an image ends as images do.
+
+    A copy that was cut short, into a file that had its length already, leaves zeros from the middle of a row on, under one that goes
+    on. Padding, or a background that was taken away, begins where what is in the image tapers off.
+
+    Raises:
+        FileFaultError: D-TRUNCATED.
+    """
+    if stored[-1].any() or not stored.any():
+        return
+    last = int(np.flatnonzero(stored.any(axis=1))[-1])
+    end = int(np.flatnonzero(stored[last])[-1])
+    if last and np.count_nonzero(stored[last - 1, end + 1 :]) >= _CUT_OFF * stored.shape[1]:
+        raise FileFaultError(Code.D_TRUNCATED, f"nothing but zeros from row {last + 1} of {len(stored)} on")
 
 
 def hu_of_stored(
@@ -178,6 +197,10 @@ def _encapsulated(stream: bytes) -> bytes:
 def _within_bits(stored: Integer[np.ndarray, "y x"], layout: PixelLayout) -> tuple[Integer[np.ndarray, "y x"], bool]:
     """Values as HighBit, BitsStored and PixelRepresentation say; bits beside them are dropped, and whether there were any.
 
+    Raises:
+        FileFaultError: D-BITS, the bits above belong to the values: without them the image is rougher, where overlays and garbage
+            make it smoother. Then the header lies, and dense bone would be read as air.
+
     Source: DICOM PS3.5 section 8.1.1.
     """
     bits = layout.bits_stored
@@ -194,7 +217,14 @@ def _within_bits(stored: Integer[np.ndarray, "y x"], layout: PixelLayout) -> tup
     wide = stored.astype(np.int32) & ((1 << bits) - 1)
     if layout.pixel_representation:
         wide = np.where(wide > high, wide - (1 << bits), wide)
+    if _roughness(stored) < _roughness(wide):
+        raise FileFaultError(Code.D_BITS, f"values that need more than {bits} {'' if low else 'un'}signed bits")
     return wide.astype(np.int32), True
+
+
+def _roughness(values: Integer[np.ndarray, "y x"]) -> int:
+    """The sum of the steps from each pixel to the next in its row."""
+    return int(np.abs(np.diff(values.astype(np.int64), axis=1)).sum())
 
 
 def _padding(

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from ich_seq.dicom.arrange import arrange
 from ich_seq.dicom.codes import Code
 from ich_seq.dicom.content import content_findings
-from ich_seq.dicom.findings import Finding, SeriesFaultError, finding, gather
+from ich_seq.dicom.findings import Finding, SeriesFaultError, finding, gather, holes_in
 from ich_seq.dicom.geometry import (
     InPlane,
     in_plane_of,
@@ -24,17 +24,6 @@ from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.options import AS_IT_IS, ReadOptions
 from ich_seq.dicom.spacing import Gap, Spacing, analyse_spacing
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, SeriesRefusedError
-
-_JUDGED_AGAIN = frozenset(
-    {
-        Code.W_SLICE_GAP,
-        Code.E_INCOMPLETE,
-        Code.N_VARIABLE_SPACING,
-        Code.W_SHORT_COVERAGE,
-        Code.W_FEW_SLICES,
-        Code.W_TS_MISLABELLED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +64,15 @@ class Series:
         return self.positions_mm[-1] - self.positions_mm[0] + self.spacing_mm
 
     def without(self, indices: Sequence[int], found: Sequence[Finding]) -> "Series":
-        """The series without some slices, its gaps judged again, `found` (why they are gone) added to its findings."""
+        """The series without some slices, all that follows from the others judged again; `found` says why they are gone."""
         gone = set(indices)
         kept = [header for index, header in enumerate(self.headers) if index not in gone]
-        known = [item for item in self.findings if item.code not in _JUDGED_AGAIN]
+        again = {Code.E_INCOMPLETE, *(item.code for item in _measured(list(self.headers), []).findings)}
+        known = [item for item in self.findings if item.code not in again]
         if not kept:
             refused = _refused(list(self.headers), SeriesFaultError(Code.E_NO_SLICE_LEFT), [*known, *found])
             return replace(refused, headers=())
-        again = _measured(kept, [])
-        fresh = [item for item in again.findings if item not in known]
-        return replace(again, findings=gather([*known, *found, *fresh]))
+        return _measured(kept, [*known, *found])
 
 
 def build_series(
@@ -120,6 +108,7 @@ def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
     spacing = analyse_spacing(positions, thickness, [header.instance_number for header in headers])
     in_plane = in_plane_of(usual)
     tilt = tilt_deg(headers, normal)
+    lost = _lost_too_many(found, len(headers))
     found = [
         *found,
         *content_findings(headers),
@@ -127,6 +116,8 @@ def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
         *extent_findings(positions, spacing, ends_missing(headers, positions, spacing)),
         *_spacing_findings(spacing, positions[0]),
     ]
+    if lost and not spacing.refused:
+        found.append(finding(Code.E_INCOMPLETE, lost))
     return Series(
         headers=tuple(headers),
         study_instance_uid=headers[0].study_instance_uid,
@@ -138,7 +129,7 @@ def _measured(headers: list[SliceHeader], found: list[Finding]) -> Series:
         tilt_deg=tilt,
         gaps=[(gap.after_mm, gap.gap_mm) for gap in spacing.gaps],
         in_plane=in_plane,
-        refusal=incomplete_error(spacing) if spacing.refused else None,
+        refusal=incomplete_error(spacing) if spacing.refused else _lost_error(lost) if lost else None,
     )
 
 
@@ -150,7 +141,7 @@ def _refused(headers: list[SliceHeader], fault: SeriesFaultError, found: list[Fi
         headers=tuple(headers),
         study_instance_uid=headers[0].study_instance_uid if headers else "",
         series_instance_uid=headers[0].series_instance_uid if headers else "",
-        findings=gather([*found, finding(fault.code, fault.detail)]),
+        findings=gather([*found, finding(fault.code, fault.detail, fault.files)]),
         normal=np.array([0.0, 0.0, 1.0]),
         positions_mm=(),
         spacing_mm=0.0,
@@ -180,6 +171,27 @@ def incomplete_error(spacing: Spacing) -> IncompleteSeriesError:
         gap_mm=widest.gap_mm,
         limit_mm=LIMITS.gap_mm,
         missing_share=spacing.missing_share,
+    )
+
+
+def _lost_too_many(found: Sequence[Finding], left: int) -> str:
+    """How many slices cannot be used, where more than may be missing: at an end they leave no gap. Empty where they are few."""
+    dropped = sum(item.count for item in holes_in(found))
+    doubted = sum(item.count for item in found if item.code is Code.W_RESCALE_OUTLIER)
+    total = dropped + doubted + left
+    if dropped + doubted <= LIMITS.missing_share * total:
+        return ""
+    words = f"the values of {doubted} of {total} slices do not fit the others" if doubted else ""
+    if dropped:
+        words = f"{words}, and {dropped} cannot be read" if words else f"{dropped} of {total} slices cannot be used"
+    return words
+
+
+def _lost_error(words: str) -> IncompleteSeriesError:
+    return IncompleteSeriesError(
+        f"{Code.E_INCOMPLETE.value}: {words}; at most {LIMITS.missing_share:.0%} may be left out; export the series again, or allow "
+        "incomplete series (--allow-incomplete)",
+        code=Code.E_INCOMPLETE.value,
     )
 
 

@@ -232,7 +232,7 @@ def list_sources(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[Sour
     """
     for path in paths:
         if path.is_dir():
-            yield from _list_folder(path, "", dropped)
+            yield from _list_folder(path, dropped)
         elif not path.exists():
             raise no_dicom(path, "no such file or folder; check the path")
         elif path.suffix.lower() == ".zip" or _starts_like_archive(path):
@@ -243,19 +243,26 @@ def list_sources(paths: Sequence[Path], dropped: list[Finding]) -> Iterator[Sour
             dropped.append(finding(Code.D_NOT_REGULAR, files=[path.name]))
 
 
-def _list_folder(folder: Path, prefix: str, dropped: list[Finding]) -> Iterator[Source]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise no_dicom(folder, f"cannot be listed ({error.strerror}); check the permissions") from error
-    for entry in entries:
-        name = prefix + entry.name
+def _list_folder(top: Path, dropped: list[Finding]) -> Iterator[Source]:
+    """In order of name, folder by folder; without recursion, since a tree may be deeper than Python's stack."""
+    waiting = _entries(top, "")
+    while waiting:
+        entry, name = waiting.pop()
         if entry.is_dir(follow_symlinks=False):
-            yield from _list_folder(Path(entry.path), name + "/", dropped)
+            waiting += _entries(Path(entry.path), name + "/")
         elif not entry.is_file(follow_symlinks=False):
             dropped.append(finding(Code.D_NOT_REGULAR, files=[name]))
         else:
             yield FileSource(Path(entry.path), name)
+
+
+def _entries(folder: Path, prefix: str) -> list[tuple["os.DirEntry[str]", str]]:
+    """What lies in a folder, the last name first, each with its name from the top on."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
+    except OSError as error:
+        raise no_dicom(folder, f"cannot be listed ({error.strerror}); check the permissions") from error
+    return [(entry, prefix + entry.name) for entry in entries]
 
 
 def _list_archive(path: Path, dropped: list[Finding]) -> Iterator[Source]:
@@ -290,4 +297,4 @@ def no_dicom(where: Path | str, what: str) -> NoDicomError:
 
 
 def _archive_error(code: Code, what: str) -> ArchiveError:
-    return ArchiveError(f"{what}: {code.text.rstrip('.').lower()}. {code.remedy}", code=code.value)
+    return ArchiveError(f"{what}: {code.value}: {code.text.rstrip('.').lower()}. {code.remedy}", code=code.value)

@@ -8,7 +8,7 @@ from ich_seq.dicom.findings import Finding, finding, gather
 from ich_seq.dicom.limits import LIMITS
 from ich_seq.dicom.plausibility import HuCounts, SliceValues, is_usual, judge, rescale_outliers
 from ich_seq.dicom.series import Series
-from ich_seq.errors import IchSeqError, IncompleteSeriesError, SeriesRefusedError
+from ich_seq.errors import SeriesRefusedError
 
 _BY_VALUES = frozenset({Code.E_HU_IMPLAUSIBLE, Code.W_HU_IMPLAUSIBLE, Code.E_NO_RESCALE, Code.E_NOT_HEAD})
 
@@ -34,20 +34,13 @@ def outliers(series: Series, counts: Mapping[int, HuCounts]) -> list[int]:
 
 
 def without_outliers(series: Series, lost: Mapping[int, Finding], doubted: Sequence[int]) -> Series:
-    """The series without the slices that cannot be read (and why) and those whose values are doubted; its gaps are judged again.
-
-    Doubted slices at an end leave no gap, so too many of them refuse the series by their number.
-    """
+    """The series without the slices that cannot be read (and why) and those whose values are doubted; its gaps are judged again."""
     found = list(lost.values())
     if doubted:
         names = [series.headers[index].name for index in doubted]
         places = [series.positions_mm[index] for index in doubted]
         found.append(finding(Code.W_RESCALE_OUTLIER, files=names, positions_mm=places))
-    left = series.without([*lost, *doubted], found)
-    if left.refusal is None and len(doubted) > LIMITS.missing_share * len(series):
-        known = [*left.findings, finding(Code.E_INCOMPLETE, f"{len(doubted)} of {len(series)} slices left out")]
-        return replace(left, findings=gather(known), refusal=_too_many(len(doubted), len(series)))
-    return left
+    return series.without([*lost, *doubted], found)
 
 
 def with_verdict(series: Series, counts: Sequence[HuCounts]) -> Series:
@@ -86,11 +79,3 @@ def _refused(series: Series, found: Finding, known: Sequence[Finding]) -> Series
 def _detail(verdict: Finding) -> str:
     """The shares of a verdict, without its sentence."""
     return verdict.message.removeprefix(verdict.code.text.rstrip(".")).removeprefix(": ")
-
-
-def _too_many(doubted: int, slices: int) -> IchSeqError:
-    return IncompleteSeriesError(
-        f"{Code.E_INCOMPLETE.value}: the values of {doubted} of {slices} slices do not fit the others; at most "
-        f"{LIMITS.missing_share:.0%} may be left out; export the series again, or allow incomplete series (--allow-incomplete)",
-        code=Code.E_INCOMPLETE.value,
-    )

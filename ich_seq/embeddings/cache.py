@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ich_seq.distrust import MOST_JSON, DamagedError, read_own, sealed, strict_object, unsealed
 from ich_seq.embeddings.part import SeriesFeatures, part_name, read_part, series_uid_of_part
 from ich_seq.errors import CacheError, StaleCacheError
-from ich_seq.files import make_folder, sha256_of, write_json
+from ich_seq.files import make_private_folder, sha256_of, write_json
 
 FORMAT = 2
 """2: parts and the index hold their own digests, and texts have a fixed length."""
@@ -105,7 +105,7 @@ def write_index(folder: Path, extractor: str, identities: Sequence[str]) -> Embe
         entries.append(PartEntry(identity=identity, sha256=digest, first_row=first_row, rows=rows))
         first_row += rows
     index = Index(format=FORMAT, extractor=extractor, embedding_width=width or 1, parts=tuple(entries))
-    write_json(make_folder(folder) / "index.json", sealed(index.model_dump(mode="json")))
+    write_json(make_private_folder(folder) / "index.json", sealed(index.model_dump(mode="json")))
     return EmbeddingCache(folder, index)
 
 

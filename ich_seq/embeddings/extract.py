@@ -19,7 +19,7 @@ from ich_seq.embeddings.ledger import Done, Ledger, read_done
 from ich_seq.embeddings.part import SeriesFeatures, is_whole, write_part
 from ich_seq.embeddings.source import source_of
 from ich_seq.errors import CacheError, DatasetError, ModelError, PixelsUnreadableError, StaleCacheError
-from ich_seq.files import make_folder, write_text
+from ich_seq.files import make_folder, make_private_folder, write_text
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_square_slice
 from ich_seq.slices.network import SliceNet
@@ -218,7 +218,7 @@ def claim_folder(folder: Path, extractor: str) -> None:
         CacheError: the file that says by which is none.
         OutputError: it cannot be made.
     """
-    make_folder(folder / "parts")
+    make_folder(make_private_folder(folder) / "parts")
     owner, wanted = folder / EXTRACTOR_FILE, f"{extractor} format {FORMAT}"
     try:
         found = read_own(owner, _MOST_OF_A_LINE).decode("utf-8", errors="replace").strip()

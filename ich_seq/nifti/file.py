@@ -3,6 +3,8 @@
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,13 @@ def open_image(path: Path) -> Any:
     Source: the NIfTI-1 standard, 10.1016/j.jneumeth.2016.03.001.
     """
     from nibabel.filebasedimages import ImageFileError
-    from nibabel.imageglobals import LoggingOutputSuppressor
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
     try:
         if not path.is_file():
             raise refused(path, "not a regular file", "give the file itself")
-        with LoggingOutputSuppressor():
+        with _silent():
             image, held = _opened(path)
     except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error) as error:
         raise refused(path, f"not a readable NIfTI file ({error})", "copy or export it again") from error
@@ -44,6 +45,18 @@ def open_image(path: Path) -> Any:
         raise refused(path, "a header that no NIfTI file can have", "copy or export it again") from error
     _check_values(path, image, held)
     return image
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing that nibabel logs gets out; its own suppressor takes the handlers away, and Python's last resort prints instead."""
+    from nibabel.imageglobals import logger
+
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def refused(path: Path, what: str, remedy: str, code: Code = Code.D_UNREADABLE) -> PixelsUnreadableError:

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from ich_seq.config import PreprocessConfig
 from ich_seq.errors import CacheError, StaleCacheError
-from ich_seq.files import make_folder, remove_leftovers
+from ich_seq.files import make_folder, make_private_folder, remove_leftovers
 from ich_seq.slices.tile_part import (
     FORMAT_FILE,
     KEY,
@@ -141,7 +141,7 @@ def claim_folder(folder: Path, form: TileFormat) -> TileCache:
         StaleCacheError: it holds tiles of other windows or another size.
         OutputError: it cannot be made or written.
     """
-    make_folder(folder / PARTS)
+    make_folder(make_private_folder(folder) / PARTS)
     remove_leftovers(folder / PARTS)
     remove_leftovers(folder)
     if (folder / FORMAT_FILE).exists() or part_paths(folder / PARTS):

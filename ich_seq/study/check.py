@@ -167,4 +167,7 @@ def _unopened(study: DicomStudy | NiftiFile, error: IchSeqError, inputs: Inputs)
 
 
 def _refusal(error: IchSeqError | None) -> Refusal | None:
-    return None if error is None else Refusal(code=str(getattr(error, "code", "")), message=error.message)
+    if error is None:
+        return None
+    encodable = error.message.encode(errors="replace").decode()  # a file's name need not be UTF-8
+    return Refusal(code=str(getattr(error, "code", "")), message=encodable)

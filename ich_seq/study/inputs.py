@@ -144,15 +144,26 @@ def nifti_in(path: Path) -> Path | None:
     if not path.is_dir():
         return path if is_nifti(path) and path.exists() else None
     found = []
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = Path(folder) / name
-            if is_nifti(file) and file.is_file():
-                found.append(file)
-            elif file.suffix.lower() not in _BESIDE_NIFTI and not name.startswith("."):
-                return None
+    for file in _files_below(path):
+        if is_nifti(file) and file.is_file():
+            found.append(file)
+        elif file.suffix.lower() not in _BESIDE_NIFTI and not file.name.startswith("."):
+            return None
     if len(found) > 1:
         raise InputRefusedError(
             f"{path}: {len(found)} NIfTI volumes, and nothing says which are scans and which masks; name the files to score"
         )
     return found[0] if found else None
+
+
+def _files_below(top: Path) -> Iterator[Path]:
+    """Every file of a tree, however deep: `os.walk` of Python 3.11 calls itself. A folder that cannot be listed is passed over."""
+    folders = [top]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as found:
+                entries = list(found)
+        except OSError:
+            continue
+        folders += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        yield from (Path(entry.path) for entry in entries if not entry.is_dir())

@@ -1,9 +1,9 @@
 """Whether a scan may be scored, given what the user lets pass or forbids; scoring and checking ask the same question."""
 
 from ich_seq.dicom import ReadOptions, Severity
+from ich_seq.dicom.findings import holes_in
 from ich_seq.errors import IchSeqError, IncompleteSeriesError, SeriesRefusedError
 from ich_seq.study.inputs import Scan
-from ich_seq.study.summaries import holes_in
 
 
 def read_through(scan: Scan) -> Scan:

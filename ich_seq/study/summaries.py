@@ -3,23 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from ich_seq.dicom import Candidate, Code, Finding, Severity
+from ich_seq.dicom.findings import holes_in
 from ich_seq.errors import IncompleteSeriesError
 from ich_seq.study.inputs import Scan
 from ich_seq.study.result import CandidateSummary, Dropped, FindingSummary, Gap, SeriesSummary, Status, status_of
-
-# Files that were never slices of the stack: leaving them out leaves no hole.
-_NEVER_SLICES = frozenset(
-    {
-        Code.D_NOT_DICOM,
-        Code.D_DICOMDIR,
-        Code.D_NOT_REGULAR,
-        Code.D_NESTED_ARCHIVE,
-        Code.D_NOT_CT_IMAGE,
-        Code.D_LOCALIZER,
-        Code.D_DERIVED,
-        Code.D_NOT_GRAYSCALE,
-    }
-)
 
 
 def status_of_scan(scan: Scan) -> Status:
@@ -28,11 +15,6 @@ def status_of_scan(scan: Scan) -> Status:
     missing = bool(scan.stack.gaps) or isinstance(scan.refusal, IncompleteSeriesError) or bool(holes_in(findings))
     missing = missing or any(found.code is Code.W_RESCALE_OUTLIER for found in findings)
     return status_of(missing, any(found.severity is Severity.WARNING for found in findings))
-
-
-def holes_in(findings: Iterable[Finding]) -> list[Finding]:
-    """The slices of the series that could not be used: each leaves a hole, seen or unseen."""
-    return [found for found in findings if found.severity is Severity.DROPPED and found.code not in _NEVER_SLICES]
 
 
 def series_summary(scan: Scan) -> SeriesSummary:

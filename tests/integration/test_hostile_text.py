@@ -80,7 +80,7 @@ def test_identifiers_that_are_none_are_inert_everywhere(model: Path, tmp_path: P
 
 
 def test_names_of_files_cannot_steer_the_terminal(model: Path, tmp_path: Path) -> None:
-    paths = make_series(tmp_path / "scan", slices=20)
+    paths = make_series(tmp_path / "scan", slices=30)
     for number, name in enumerate(("\x1b[2Jcut.dcm", "a\u202ebcut.dcm", "line\nbreak.dcm")):
         paths[number].write_bytes(paths[number].read_bytes()[:-200])
         paths[number].rename(tmp_path / "scan" / name)

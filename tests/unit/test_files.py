@@ -9,6 +9,7 @@ import pytest
 from ich_seq.errors import OutputError
 from ich_seq.files import (
     make_folder,
+    make_private_folder,
     remove_dead_leftovers,
     remove_leftovers,
     replacing,
@@ -44,6 +45,15 @@ def test_a_file_in_the_folders_place_is_an_output_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_does_not_exist_at_all_is_made_with_its_parents(tmp_path: Path) -> None:
     assert make_folder(tmp_path / "a" / "b").is_dir()
+
+
+def test_a_cache_is_made_for_its_owner_alone_and_the_folder_around_it_as_usual(tmp_path: Path) -> None:
+    cache = make_private_folder(tmp_path / "run" / "cache")
+    assert cache.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "usual").mkdir()
+    assert cache.parent.stat().st_mode == (tmp_path / "usual").stat().st_mode
+    cache.chmod(0o750)
+    assert make_private_folder(cache).stat().st_mode & 0o777 == 0o750, "what somebody let others see stays so"
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:

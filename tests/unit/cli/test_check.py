@@ -1,6 +1,9 @@
 """`ichseq check` and `ich_seq.check_study`: whether a study can be scored, by exit code, in words and as JSON; no model is there."""
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -196,6 +199,16 @@ def test_nifti_is_usable_with_a_warning_or_refused(whole, tmp_path):
     code, text, _ = check(tmp_path / "bad.nii")
     assert code == 3
     assert text.startswith("REFUSED: bad.nii: ")
+
+
+def test_a_name_that_is_not_utf_8_and_a_header_of_nonsense_are_one_refusal_and_no_word_from_nibabel(tmp_path):
+    path = tmp_path / os.fsdecode(b"scan\xff\x1b[31m.nii")
+    path.write_bytes(b"x" * 400)
+    done = subprocess.run(
+        [sys.executable, "-m", "ich_seq", "check", "--json", path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+    assert json.loads(done.stdout)["refusal"]["message"].startswith("scan?\x1b[31m.nii: not a readable NIfTI file")
 
 
 def test_where_nothing_is_there_is_one_line_and_exit_3(tmp_path):

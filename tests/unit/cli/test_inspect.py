@@ -1,6 +1,7 @@
 """`ichseq inspect`: plain words about models, studies, caches, runs, results and tables, loading nothing that computes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -222,3 +223,10 @@ def test_nothing_that_computes_is_loaded(tmp_path, cache):
     loaded = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True).stdout
     for heavy in ("torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib"):
         assert f"'{heavy}'" not in loaded
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    code, _, error = inspect(tmp_path / "pipe")
+    assert code == 3
+    assert "E-NO-DICOM" in error

@@ -183,3 +183,39 @@ def test_one_slice_of_another_frame_of_reference_refuses_in_the_middle_and_warns
 )
 def test_times_are_seconds_since_midnight_or_nothing(time, seconds):
     assert seconds_of(time) == seconds
+
+
+@pytest.mark.parametrize(
+    ("shift_mm", "values"),
+    [
+        (2.5, {"InstanceNumber": lambda index: index + 1}),
+        (1.0, {"InstanceNumber": ""}),
+        (1.0, {"InstanceNumber": "", "SliceThickness": ""}),
+    ],
+    ids=["numbers stand twice", "steps take turns", "thickness unknown"],
+)
+def test_two_scans_in_each_other_under_one_acquisition_number_are_told_apart(tmp_path, shift_mm, values):
+    """Slices 5 mm apart, and as many of another head between them, as an export makes that gives both one series UID."""
+    for number in (1, 2):
+
+        def edit(dataset, index, number=number):
+            dataset.SOPInstanceUID = f"1.2.{number}.{index + 1}"
+            dataset.ImagePositionPatient = [-100.0, -110.0, 50.0 + 5 * index + shift_mm * (number - 1)]
+            for keyword, value in values.items():
+                setattr(dataset, keyword, value(index) if callable(value) else value)
+
+        make_series(tmp_path / str(number), 24, edit)
+    assert codes_in(tmp_path) == {"W-MULTI-ACQUISITION"}
+    assert series_in(tmp_path).positions_mm == tuple(50.0 + 5 * index for index in range(24))
+
+
+@pytest.mark.parametrize("thickness", ["5", ""])
+def test_pairs_of_slices_whose_couch_is_not_exact_are_one_scan(tmp_path, thickness):
+    """Steps of 4.7 and 5.3 mm take turns: each half alone would have steps of 10 mm."""
+
+    def edit(dataset, index):
+        dataset.ImagePositionPatient = [-100.0, -110.0, 50.0 + 5 * index + 0.3 * (index % 2)]
+        dataset.SliceThickness = thickness
+
+    make_series(tmp_path, 24, edit)
+    assert codes_in(tmp_path) == {"N-VARIABLE-SPACING"}

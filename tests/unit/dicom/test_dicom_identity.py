@@ -208,3 +208,63 @@ def test_a_projection_among_original_slices_is_left_out(tmp_path):
 def test_multi_energy_images_are_refused_though_they_claim_hu(tmp_path, kind):
     whole(tmp_path, all_slices(ImageType=["DERIVED", "PRIMARY", "AXIAL", kind], RescaleType="HU"))
     assert refusal_code_in(tmp_path) == "E-NOT-HU"
+
+
+def test_a_refusal_by_identity_names_the_files_that_are_not_as_the_others(tmp_path):
+    """On the terminal only: messages, which go into results, hold counts and keywords."""
+
+    def edit(dataset, index):
+        one_slice("PatientID", "P2")(dataset, index)
+
+    odd = whole(tmp_path / "mixed", edit)[5]
+    (found,) = [each for each in study_in(tmp_path / "mixed").findings if each.code.value == "E-MIXED-PATIENTS"]
+    assert found.files == (f"{odd.name}",)
+    assert found.message == "Two patients in one series: another or no PatientID in 1 of 12 files"
+
+    paths = whole(
+        tmp_path / "collision", lambda dataset, index: setattr(dataset, "SOPInstanceUID", f"1.2.{index // 2}")
+    )
+    (found,) = [each for each in study_in(tmp_path / "collision").findings if each.code.value == "E-UID-COLLISION"]
+    assert set(found.files) == {path.name for path in paths[:2]}
+
+    def in_pairs(dataset, index):
+        dataset.ImagePositionPatient = [-100.0, -110.0, 50.0 + 10 * (index // 2 * 2 if index < 2 else index)]
+
+    paths = whole(tmp_path / "conflict", in_pairs)
+    (found,) = [each for each in study_in(tmp_path / "conflict").findings if each.code.value == "E-CONFLICTING-SLICES"]
+    assert set(found.files) == {path.name for path in paths[:2]}
+
+
+def three_patients(folder, **values):
+    """One study, as an anonymiser makes it that gives all patients one StudyInstanceUID; whole series of three patients."""
+    for number in range(3):
+
+        def edit(dataset, _index, number=number):
+            dataset.StudyInstanceUID = "1.2.3"
+            for keyword, value in values.items():
+                setattr(dataset, keyword, value.format(number))
+
+        make_series(folder / str(number), 12, edit, spacing_mm=10.0, uid_seed=str(number))
+
+
+@pytest.mark.parametrize(
+    ("values", "several"),
+    [
+        ({"PatientID": "P{}"}, True),
+        ({"PatientBirthDate": "195{}0101"}, True),
+        ({"PatientID": "", "PatientName": "N{}"}, True),
+        ({"PatientID": "P", "PatientName": "N{}"}, False),
+        ({"PatientID": "P"}, False),
+    ],
+    ids=["IDs", "birth dates", "names without IDs", "one ID, names in three spellings", "one patient"],
+)
+def test_series_of_several_patients_in_one_study_are_pointed_out(tmp_path, values, several):
+    three_patients(tmp_path, **values)
+    assert ("W-SEVERAL-PATIENTS" in codes_in(tmp_path)) is several
+
+
+def test_a_series_that_is_named_is_its_own_patient(tmp_path):
+    three_patients(tmp_path, PatientID="P{}")
+    (study,) = read_study_files([tmp_path], series_uid=generate_series_uid("1")).studies
+    assert study.chosen is not None
+    assert "W-SEVERAL-PATIENTS" not in {found.code.value for found in study.chosen.findings}

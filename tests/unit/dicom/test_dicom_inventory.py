@@ -2,12 +2,14 @@ import logging
 import os
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 from dicom_factory import generate_study_uid, make_series, make_slice, write
 
 from ich_seq.dicom import read_ct_header, read_header, read_study_files
 from ich_seq.errors import ArchiveError, NoCtError, NoDicomError, PixelsUnreadableError, SeriesRefusedError
+from ich_seq.study.inputs import find_studies
 from ich_seq.volume import Volume
 
 
@@ -108,6 +110,39 @@ def test_an_archive_inside_an_archive_is_left_out(tmp_path):
     assert dropped(zipped)["D-NESTED-ARCHIVE"].files == ("inner.zip",)
 
 
+def test_where_all_is_an_archive_the_way_out_is_to_unpack_it(tmp_path):
+    make_series(tmp_path / "series", 3)
+    (tmp_path / "download").mkdir()
+    zip_of(tmp_path / "series", tmp_path / "download" / "study.zip")
+    with pytest.raises(NoDicomError, match=r"D-NESTED-ARCHIVE: .*\(study\.zip\)\. Unpack it and point there"):
+        read_study_files([tmp_path / "download"])
+
+
+@pytest.fixture
+def deep(tmp_path, monkeypatch):
+    """A folder with three slices and, 1200 folders down, one of another study; taken away again, since pytest cannot."""
+    make_series(tmp_path / "deep", 3)
+    monkeypatch.chdir(tmp_path / "deep")
+    for _ in range(1200):
+        os.mkdir("a")
+        os.chdir("a")
+    make_series(Path(), 1, uid_seed="b")
+    inside = os.open(".", os.O_RDONLY)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "deep"
+    os.chdir(inside)
+    os.close(inside)
+    for file in os.listdir():
+        os.unlink(file)
+    for _ in range(1200):
+        os.chdir("..")
+        os.rmdir("a")
+
+
+def test_a_tree_deeper_than_pythons_stack_is_read(deep):
+    assert len(find_studies([deep]).studies) == 2
+
+
 def test_names_in_a_zip_never_become_paths(tmp_path):
     (path,) = make_series(tmp_path / "series", 1)
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
@@ -137,7 +172,7 @@ def test_a_cut_zip_is_refused(tmp_path):
     make_series(tmp_path / "series", 3)
     zipped = zip_of(tmp_path / "series", tmp_path / "series.zip")
     zipped.write_bytes(zipped.read_bytes()[:-200])
-    with pytest.raises(ArchiveError, match=r"series\.zip: a damaged zip") as caught:
+    with pytest.raises(ArchiveError, match=r"series\.zip: E-ZIP-DAMAGED: a damaged zip") as caught:
         read_study_files([zipped])
     assert caught.value.code == "E-ZIP-DAMAGED"  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -173,7 +208,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
 
 def test_a_file_that_only_claims_to_be_a_zip_is_refused(tmp_path):
     (tmp_path / "study.zip").write_text("not a zip at all")
-    with pytest.raises(ArchiveError, match=r"study\.zip: a damaged zip"):
+    with pytest.raises(ArchiveError, match=r"study\.zip: E-ZIP-DAMAGED: a damaged zip"):
         read_study_files([tmp_path / "study.zip"])
 
 

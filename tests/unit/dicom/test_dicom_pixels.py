@@ -118,6 +118,55 @@ def test_padding_value_among_tissue_is_not_applied_and_said_so(tmp_path):
     assert [code.value for code in decoded.notes] == ["W-PADDING-VALUE"]
 
 
+@pytest.mark.parametrize(
+    ("bits", "signed", "words"),
+    [(12, 1, "12 signed bits"), (11, 0, "11 unsigned bits")],
+    ids=["called signed", "one less"],
+)
+def test_bits_above_bits_stored_that_belong_to_the_values_are_not_masked(tmp_path, bits, signed, words):
+    """Bone of 1100 HU, with partial volume at its edges, is stored as 2124: as 12 signed or 11 unsigned bits it would be air."""
+
+    def lies(dataset, _index):
+        hu = ramp_hu(0)
+        hu[20:40, 20:61] = 1100 - 55 * np.abs(np.arange(41) - 20)
+        set_pixels(dataset, hu)
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = bits, bits - 1, signed
+
+    with pytest.raises(PixelsUnreadableError, match=f"D-BITS: .* need more than {words}"):
+        read_slice_hu(one_file(tmp_path, lies))
+
+
+def test_signed_values_that_are_not_extended_keep_their_sign(tmp_path):
+    def cut_to_12_bits(dataset, _index):
+        set_pixels(dataset, ramp_hu(0), signed=True)
+        dataset.BitsStored, dataset.HighBit = 12, 11
+        dataset.PixelData = (np.frombuffer(dataset.PixelData, np.uint16) & 0x0FFF).tobytes()
+
+    np.testing.assert_array_equal(read_slice_hu(one_file(tmp_path, cut_to_12_bits)), ramp_hu(0))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_image_of_which_the_end_was_never_copied_is_truncated(tmp_path, signed):
+    """The file has its length; from the middle of row 31 on there are zeros."""
+
+    def unfilled(dataset, _index):
+        set_pixels(dataset, ramp_hu(0), signed)
+        dataset.PixelData = dataset.PixelData[: 2 * (30 * 80 + 40)].ljust(2 * 64 * 80, b"\0")
+
+    with pytest.raises(PixelsUnreadableError, match="D-TRUNCATED: .*nothing but zeros from row 31 of 64 on"):
+        read_slice_hu(one_file(tmp_path, unfilled))
+
+
+def test_a_body_that_tapers_off_before_rows_of_zeros_is_whole(tmp_path):
+    y, x = np.mgrid[:64, :80]
+    hu = np.where((y - 30) ** 2 + (x - 40) ** 2 < 25**2, 40.0, -1024.0)
+
+    def masked_air(dataset, _index):
+        set_pixels(dataset, hu)
+
+    np.testing.assert_array_equal(read_slice_hu(one_file(tmp_path, masked_air)), hu)
+
+
 def test_garbage_above_bits_stored_is_masked(tmp_path):
     def overlay(dataset, _index):
         stored = np.frombuffer(dataset.PixelData, np.uint16) | 0x7000

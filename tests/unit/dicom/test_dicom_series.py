@@ -3,6 +3,7 @@ import pytest
 from dicom_factory import as_rsna, make_multiframe, make_series, make_slice, ramp_hu, set_pixels, shuffled_copy, write
 
 from ich_seq.dicom import Code, Severity, read_study_files
+from ich_seq.dicom.findings import finding
 from ich_seq.dicom.limits import Limits
 from ich_seq.errors import IncompleteSeriesError, SeriesRefusedError
 from ich_seq.volume import Volume
@@ -320,6 +321,50 @@ def test_one_slice_of_another_matrix_is_left_out(tmp_path):
     assert codes(tmp_path) == {"D-MATRIX-OUTLIER", "W-SLICE-GAP"}
 
 
+def test_a_slice_at_the_origin_of_all_is_not_put_among_the_others(tmp_path):
+    """0, 0, 0 is what writers put that know no position: 50 mm below the lowest slice it would be the first."""
+
+    def unknown(dataset, index):
+        if index == 10:
+            dataset.ImagePositionPatient = [0.0, 0.0, 0.0]
+
+    make_series(tmp_path, 24, unknown)
+    assert codes(tmp_path) == {"D-BAD-GEOMETRY", "W-SLICE-GAP"}
+    assert chosen(tmp_path).positions_mm[0] == 50.0
+
+
+def test_what_spoke_of_a_slice_that_is_left_out_is_not_said_any_more(tmp_path):
+    """The highest slice is 180 mm above the others, cannot be decoded, and is the only one that is shifted or of a sharp kernel."""
+
+    def far(dataset, index):
+        if index == 31:
+            dataset.ImagePositionPatient = [-97.0, -110.0, 50.0 + 30 * 5.0 + 180.0]
+            dataset.ConvolutionKernel = "H70s"
+
+    paths = make_series(tmp_path, 32, far)
+    series = chosen(tmp_path)
+    said = {"W-BONE-KERNEL", "W-COVERAGE", "W-POSITION-OUTLIER", "N-GANTRY-TILT"}
+    assert codes(tmp_path) == {*said, "W-SLICE-GAP", "E-INCOMPLETE"}
+    lost = finding(Code.D_UNREADABLE, files=[paths[31].name])
+    left = series.without([31], [lost])
+    assert ({item.code.value for item in left.findings} - {"N-MATRIX"}, left.refusal) == ({"D-UNREADABLE"}, None)
+
+
+@pytest.mark.parametrize(("lost", "refused"), [(2, False), (3, True)])
+def test_slices_lost_at_an_end_count_as_missing_though_they_leave_no_gap(tmp_path, lost, refused):
+    """Of 24 slices 10 % may be missing: two, not three."""
+
+    def cut(dataset, index):
+        if index >= 24 - lost:
+            dataset.PixelData = dataset.PixelData[:1000]
+
+    make_series(tmp_path, 24, cut)
+    assert codes(tmp_path) == {"D-TRUNCATED"} | ({"E-INCOMPLETE"} if refused else set())
+    refusal = chosen(tmp_path).refusal
+    assert isinstance(refusal, IncompleteSeriesError) is refused
+    assert refusal is None or "3 of 24 slices cannot be used" in refusal.message
+
+
 def test_a_slice_shifted_in_its_plane_is_pointed_out(tmp_path):
     def shifted(dataset, index):
         if index == 10:
@@ -419,9 +464,24 @@ def test_soft_kernels_of_four_makers_are_not_called_sharp(tmp_path, kernel):
 
 
 @pytest.mark.parametrize(
+    ("ratio", "said"), [("", "with loss."), ("10", "with loss: 10 to 1"), (["8", "1.5"], "with loss: 12 to 1")]
+)
+def test_loss_is_said_with_its_ratio_though_the_pixels_were_decompressed_since(tmp_path, ratio, said):
+    make_series(tmp_path, 24, set_to(LossyImageCompression="01", LossyImageCompressionRatio=ratio))
+    (found,) = [item for item in chosen(tmp_path).findings if item.code is Code.N_LOSSY]
+    assert found.message == f"The pixels were compressed {said}"
+
+
+@pytest.mark.parametrize(
     ("edit", "code"),
     [
         (set_to(ImageType=["DERIVED", "SECONDARY", "MIP"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "SECONDARY", "AXIAL", "MIN IP"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "PRIMARY", "VOLUME", "MAXIMUM"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "PRIMARY", "VOLUME", "SUBTRACTION"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "SECONDARY", "VOLUME_RENDERING"]), "E-DERIVED"),
+        (set_to(ImageType=["DERIVED", "PRIMARY", "AXIAL", "MONOE_70"]), "E-NOT-HU"),
+        (set_to(ImageType=["DERIVED", "PRIMARY", "AXIAL", "VNC"]), "E-NOT-HU"),
         (set_to(RescaleType="Z_EFF"), "E-NOT-HU"),
     ],
 )
