@@ -3,14 +3,14 @@
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from ich_seq import __version__
+from ich_seq.cli.interrupts import EXIT_CODE, INTERRUPTS, SAID
 from ich_seq.cli.terminal import printable_lines
 from ich_seq.errors import IchSeqError, UsageError
 from ich_seq.training import ranks
@@ -20,7 +20,6 @@ from ich_seq.training import ranks
 # processes it has not been measured yet. Read when torch loads.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-_INTERRUPTED = 130
 TOGETHER = ("train-cnn", "extract-features")
 """The commands that torchrun may start as several processes."""
 # Name -> (module, one line of help). The modules are imported only when their command is called, so that --help is quick.
@@ -65,36 +64,39 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Runs a command; what goes wrong is one line on stderr and the exit code of its error class."""
         extra["standalone_mode"] = False
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no signals
-            signal.signal(signal.SIGTERM, _interrupt)
-        is_process = args is None
+        if is_process := args is None:
+            INTERRUPTS.begin()
         try:
             code = super().main(args, *rest, **extra)
             ranks.leave()
-            _answer_no_more(signal.SIG_IGN, is_process)  # all is done: too late to interrupt
+            if is_process:
+                INTERRUPTS.no_more(signal.SIG_IGN)  # all is done: too late to interrupt
             sys.exit(code if isinstance(code, int) else 0)
-        except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):
-            _answer_no_more(signal.SIG_DFL, is_process)  # a second request ends without a word
-            click.echo("interrupted; run the same command again to continue", err=True)
-            sys.exit(_INTERRUPTED)
-        except IchSeqError as error:
-            click.echo(printable_lines(f"error: {error.message}"), err=True)
-            sys.exit(error.exit_code)
+            _interrupted(is_process)
+        except Exception as error:  # noqa: BLE001  # what is not answered here is raised again
+            if is_process and INTERRUPTS.asked:  # a library made an error of its own of it
+                click.echo(err=True)  # as click does for Ctrl-C, whose mark stands on the line
+                _interrupted(is_process)
+            sys.exit(_said(error))
 
 
-def _answer_no_more(instead: signal.Handlers, is_process: bool) -> None:
-    """While the interpreter ends, an exception out of a signal would be printed as a traceback of nobody's."""
+def _said(error: Exception) -> int:
+    """Says in one line what the user can do something about, and returns its exit code; raises what is our own fault."""
+    if isinstance(error, click.ClickException):
+        error.show()
+    elif isinstance(error, IchSeqError):
+        click.echo(printable_lines(f"error: {error.message}"), err=True)
+    else:
+        raise error
+    return error.exit_code
+
+
+def _interrupted(is_process: bool) -> NoReturn:
     if is_process:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, instead)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """A request to end is taken as Ctrl-C is: what is written stays whole, and the same command goes on later."""
-    raise KeyboardInterrupt
+        INTERRUPTS.no_more(signal.SIG_DFL)  # a second request ends without a word
+    click.echo(SAID, err=True)
+    sys.exit(EXIT_CODE)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -66,7 +66,7 @@ def check(left_alone: LeftAlone, number: signal.Signals, moment: float | Seen, f
     elif number == signal.SIGKILL:
         assert ended.code == -signal.SIGKILL
     else:
-        assert (ended.code, ended.said.split("\n")) == (130, ["", INTERRUPTED, ""])
+        assert (ended.code, ended.said.split("\n")) == (130, ["", INTERRUPTED, ""]), ended.said
     run(*words)
     assert Written.of(folder, left_alone.patterns) == left_alone.written
     return ended.met
