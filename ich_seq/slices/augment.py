@@ -46,7 +46,8 @@ def draw(count: int) -> Draws:
 def augment(tiles: Float[Tensor, "b c y x"], config: AugmentConfig, draws: Draws) -> Float[Tensor, "b c y x"]:
     """Each tile flipped, shifted, turned, scaled, brightened and stretched in contrast on its own draw; still in [0, 1].
 
-    What moves in from outside is 0, the value of air in every window.
+    What moves in from outside is 0: air in every linear window, nearly air in sigmoid ones, and less than air in slices that are
+    divided by their largest HU, whose paper does not augment.
 
     Source: the kinds of change are those of Burduja et al. 2020; the sizes stand in the config.
     """

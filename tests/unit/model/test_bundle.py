@@ -10,10 +10,11 @@ from safetensors.numpy import load_file, save_file
 from tiny_model import write_tiny_model
 
 from ich_seq.calibration import Calibration, Temperature, Uncalibrated
+from ich_seq.config import CnnConfig
 from ich_seq.errors import BundleError
 from ich_seq.files import sha256_of
 from ich_seq.model.bundle import read_bundle, read_info, sealed
-from ich_seq.model.card import add_section, card_to_write
+from ich_seq.model.card import add_section, card_to_write, model_card
 from ich_seq.model.torch_backend import TorchModel
 from ich_seq.thresholds import Threshold, Thresholds
 
@@ -194,3 +195,10 @@ def test_an_evaluation_on_the_card_is_replaced_by_the_same_ones_next_and_survive
     assert card_to_write(folder, read_info(folder)) == card
     other = read_info(folder).model_copy(update={"name": "another"})
     assert "## second" not in card_to_write(folder, other)
+
+
+def test_a_card_says_what_outputs_mean_that_are_not_six_by_themselves(folder: Path) -> None:
+    info = read_info(folder)
+    assert "P(subtype)" not in model_card(info)
+    two_step = info.model_copy(update={"cnn": CnnConfig(output="two_step")})
+    assert "P(subtype) = P(any) x P(subtype | any)" in model_card(two_step)

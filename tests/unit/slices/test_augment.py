@@ -20,6 +20,22 @@ def test_a_certain_flip_mirrors_left_and_right() -> None:
     torch.testing.assert_close(flipped, TILES.flip(-1), rtol=0, atol=1e-5)
 
 
+def test_a_certain_vertical_flip_mirrors_top_and_bottom_and_leaves_the_sides() -> None:
+    flipped = augment(TILES, OFF.model_copy(update={"vertical_flip_probability": 1.0}), draw(4))
+    torch.testing.assert_close(flipped, TILES.flip(-2), rtol=0, atol=1e-5)
+
+
+def test_a_turned_tile_is_mirrored_after_the_turn() -> None:
+    turned = OFF.model_copy(update={"rotate_deg": 90.0})
+    both = turned.model_copy(update={"vertical_flip_probability": 1.0})
+    draws = draw(4)
+    draws.angle.fill_(1.0)
+    plain, mirrored = augment(TILES, turned, draws), augment(TILES, both, draws)
+    quarter = torch.rot90(TILES, 1, (-2, -1))
+    torch.testing.assert_close(plain, quarter, rtol=0, atol=1e-4)  # sines of 90 degrees in float32
+    assert any(torch.allclose(mirrored, quarter.flip(axis), atol=1e-4) for axis in (-1, -2))
+
+
 def test_a_shift_moves_the_picture_and_brings_in_air() -> None:
     torch.manual_seed(0)
     shifted = augment(torch.ones(64, 1, 32, 32), OFF.model_copy(update={"shift_fraction": 0.25}), draw(64))
