@@ -88,9 +88,11 @@ class _Groups:
         return None
 
     def texts(self, group: int, tag: int) -> tuple[str, ...]:
-        """All values of a text element, stripped."""
+        """All values of a text element, stripped; zero bytes are padding at the very end only, as in `Elements.text`."""
         found = self.raw(group, tag)
-        return () if found is None else tuple(part.strip(" \0") for part in found.decode("latin-1").split("\\"))
+        if found is None:
+            return ()
+        return tuple(part.strip(" ") for part in found.decode("latin-1").rstrip("\0").split("\\"))
 
     def text(self, group: int, tag: int, top: str) -> str:
         """The first of an element's values; what stands at the top level where the groups do not have it."""

@@ -137,6 +137,8 @@ class Walk:
                 found.append(item)
             if item_end is not None:
                 self._go(item_end)
+        if end is not None and self.tell() != end:
+            raise FileFaultError(Code.D_UNREADABLE, "a sequence that does not end where its length says")
         return found
 
     def _has_vr(self) -> bool:

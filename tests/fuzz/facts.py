@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 UNREAD: Any = type("Unread", (), {"__repr__": lambda _: "UNREAD"})()
@@ -163,7 +162,7 @@ def value(dataset: Dataset, keyword: str) -> Any:
     raw = dataset.get_item(tag)
     if raw is None:
         return None
-    if isinstance(raw, RawDataElement) and raw.VR not in vrs:
+    if raw.VR not in vrs:
         return UNREAD
     try:
         found = dataset[tag].value
@@ -199,7 +198,8 @@ def _stored(dataset: Dataset, layout: Any, frames: int, known: Known | None, kep
     """The stored values of each frame, with BitsStored and PixelRepresentation applied. Source: PS3.5 section 8.1.1."""
     syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
     try:
-        if syntax and syntax not in _NATIVE:
+        wrapped = not syntax and dataset["PixelData"].is_undefined_length  # compressed, and nobody says how
+        if (syntax and syntax not in _NATIVE) or wrapped:
             if known is None or not kept:
                 return [None] * frames
             if (layout, syntax, frames) == (known.layout, known.syntax, len(known.stored)):
