@@ -36,6 +36,8 @@ COMMANDS = {
     "compare": ("compare", "Put several evaluated models side by side on one page."),
     "submit": ("submit", "Write the challenge's submission file for images without labels."),
     "score-study": ("score_study", "Score a head CT: a folder, a zip or files."),
+    "explain-scale": ("explain_scale", "Fit the scale on which explain-study draws, and put it beside a model."),
+    "explain-study": ("explain_study", "Draw why a head CT has its scores: heat maps per slice and kind of bleed."),
     "check": ("check", "Say whether a head CT can be scored, without scoring it."),
     "inspect": ("inspect", "Say in plain words what a model, a study, a cache, a run or a table is."),
     "codes": ("codes", "List every code that reading answers with, and what to do about each."),

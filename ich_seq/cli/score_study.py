@@ -76,7 +76,7 @@ def score_study(
     Writes result.json, slices.csv and report.html once a study is scored, never half. Research software, not for clinical use.
     """
     asked = _Asked(out, as_json, quiet, show_patient)
-    with _output_folder(out or DEFAULT_OUT) as folder, slices_progress(silent=quiet or as_json) as on_slices:
+    with output_folder(out or DEFAULT_OUT) as folder, slices_progress(silent=quiet or as_json) as on_slices:
         outcomes = score_studies(
             paths,
             model,
@@ -86,7 +86,7 @@ def score_study(
             on_slices=on_slices,
         )
         failed, scored = _write_all(outcomes, folder, asked)
-        _raise_failures(failed, scored, paths)
+        raise_failures(failed, scored, paths)
 
 
 def study_folder_name(study_instance_uid: str) -> str:
@@ -138,7 +138,7 @@ def _say_failure(outcome: FailedStudy, asked: _Asked) -> None:
         click.echo(json.dumps(fact))
 
 
-def _raise_failures(failed: list[FailedStudy], scored: int, paths: tuple[Path, ...]) -> None:
+def raise_failures(failed: list[FailedStudy], scored: int, paths: tuple[Path, ...]) -> None:
     """A single study's own error; where there are several, one line each and the error that counts them."""
     if not failed:
         return
@@ -153,7 +153,7 @@ def _raise_failures(failed: list[FailedStudy], scored: int, paths: tuple[Path, .
 
 
 @contextlib.contextmanager
-def _output_folder(folder: Path) -> Iterator[Path]:
+def output_folder(folder: Path) -> Iterator[Path]:
     """The folder, shown to be writable before anything is computed; if nothing comes of it, it is not left behind empty."""
     with output_errors(folder):
         made = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)

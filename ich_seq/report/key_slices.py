@@ -56,7 +56,7 @@ def draw_key_images(
     All are cut to one box that leaves out only what is black in both windows of all of them. Nothing but pixels goes into the
     picture: no text of the header.
     """
-    rows, columns = _common_box(list(slices_hu.values()))
+    rows, columns = common_box(list(slices_hu.values()))
     return [_draw(index, hu[rows, columns], pixel_spacing_mm) for index, hu in slices_hu.items()]
 
 
@@ -74,7 +74,7 @@ def _draw(index: int, hu: Float32[np.ndarray, "y x"], pixel_spacing_mm: tuple[fl
     return KeyImage(index, brain, subdural, width, height)
 
 
-def _common_box(slices_hu: Sequence[Float32[np.ndarray, "y x"]]) -> tuple[slice, slice]:
+def common_box(slices_hu: Sequence[Float32[np.ndarray, "y x"]]) -> tuple[slice, slice]:
     """Rows and columns that hold every pixel which is not black, and a margin; everything where matrices differ or all is black."""
     whole = slice(None), slice(None)
     if len({hu.shape for hu in slices_hu}) != 1:

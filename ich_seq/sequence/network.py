@@ -1,7 +1,7 @@
 """The sequence network: PCA coordinates and stage-one probabilities of a scan in, six refined logits a slice out."""
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -38,8 +38,8 @@ class SequenceNet(nn.Module):
         self.register_buffer("blend", torch.ones(len(LABELS)))
 
     def forward(
-        self, reduced: Float32[Tensor, "b s k"], prob: Float32[Tensor, "b s l"], lengths: Int64[Tensor, " b"]
-    ) -> Float32[Tensor, "b s l"]:
+        self, reduced: Float[Tensor, "b s k"], prob: Float[Tensor, "b s l"], lengths: Int64[Tensor, " b"]
+    ) -> Float[Tensor, "b s l"]:
         """Refined logits, feet to head; rows past a scan's length mean nothing.
 
         Scans are packed by length, so padding reaches neither direction and a scan's result does not depend on its batch.
@@ -57,8 +57,8 @@ class SequenceNet(nn.Module):
         return self.blend * refined + (1 - self.blend) * torch.logit(prob, eps=PROB_EPS)
 
     def _inputs(
-        self, reduced: Float32[Tensor, "b s k"], prob: Float32[Tensor, "b s l"], lengths: Int64[Tensor, " b"]
-    ) -> Float32[Tensor, "b s w"]:
+        self, reduced: Float[Tensor, "b s k"], prob: Float[Tensor, "b s l"], lengths: Int64[Tensor, " b"]
+    ) -> Float[Tensor, "b s w"]:
         """What the LSTM reads of each slice; at a scan's ends, where there is no neighbour, a delta is 0."""
         parts = [reduced, prob]
         index = torch.arange(reduced.shape[1], device=reduced.device)[None, :]
