@@ -39,7 +39,7 @@ campaign: $(READY)  ## the whole of what `test` samples, into benchmarks/results
 	$(BIN)/python -m benchmarks.campaign
 
 requirements: $(READY)  ## pin every package anew, without naming a registry
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra cluster --extra dev --extra dicom --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra cluster --extra dev --extra dicom --extra export --python-version 3.11 \
 		--no-emit-index-url --no-header -o requirements.txt
 
 clean:  ## remove .venv and caches; runs stay

@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Measure a run on its held-out patients, or a model on any table."),
     "compare": ("compare", "Put several evaluated models side by side on one page."),
     "submit": ("submit", "Write the challenge's submission file for images without labels."),
+    "export": ("export", "Make a model quick on processors: OpenVINO graphs and one ONNX file in its bundle."),
     "score-study": ("score_study", "Score a head CT: a folder, a zip or files."),
     "explain-scale": ("explain_scale", "Fit the scale on which explain-study draws, and put it beside a model."),
     "explain-study": ("explain_study", "Draw why a head CT has its scores: heat maps per slice and kind of bleed."),

@@ -31,6 +31,7 @@ def of_model(folder: Path) -> Description:
     Raises:
         BundleError: damaged, changed, or of another version.
     """
+    from ich_seq.cli.export_description import checked_export, export_facts
     from ich_seq.model.bundle import WEIGHTS_FILE, read_bundle
     from ich_seq.model.card import describe_calibration, describe_thresholds
 
@@ -40,6 +41,7 @@ def of_model(folder: Path) -> Description:
     learnt = sum(values.size for name, values in bundle.weights.items() if _is_parameter(name))
     megabytes = (folder / WEIGHTS_FILE).stat().st_size / 1e6
     losses = [f"{stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items()]
+    exported = checked_export(folder, info)
     return Description(
         "model",
         f"a trained pipeline named {info.name}, whole and unchanged",
@@ -58,6 +60,7 @@ def of_model(folder: Path) -> Description:
             "digest": info.digest(),
             "weights": f"SHA-256 {info.weights_sha256}, verified",
             "written by": f"ichseq {info.ichseq_version}",
+            **({"exported": "not yet, see `ichseq export`"} if exported is None else export_facts(exported)),
             "intended use": info.intended_use,
         },
     )

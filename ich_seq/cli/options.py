@@ -33,6 +33,20 @@ config = click.option(
     "--config", "config_name", required=True, help="Name of a shipped config or path of a .toml file."
 )
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+runtime = click.option(
+    "--runtime",
+    type=click.Choice(["auto", "openvino", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What computes; auto takes the fastest that this machine has: a GPU with torch, else OpenVINO where the model was exported.",
+)
+precision = click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="Of stage one's network on the processor; auto takes int8 where the model has it, else bf16 where the processor does.",
+)
 jobs = click.option(
     "--jobs", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to compute with."
 )

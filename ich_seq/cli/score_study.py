@@ -15,6 +15,7 @@ from ich_seq.cli.terminal import printable
 from ich_seq.dicom import ReadOptions
 from ich_seq.errors import SomeStudiesFailedError
 from ich_seq.files import make_folder, output_errors
+from ich_seq.model.runtime import Precision, Runtime
 from ich_seq.report.worklist import Listed, write_worklist
 from ich_seq.report.write import write_study
 from ich_seq.study.score import Compute, FailedStudy, ScoredStudy, score_studies
@@ -53,6 +54,8 @@ class _Asked:
     is_flag=True,
     help="Put name, ID, birth date and study date into report.html; nothing else ever holds them.",
 )
+@options.runtime
+@options.precision
 @options.device
 @options.jobs
 @options.as_json
@@ -64,6 +67,8 @@ def score_study(
     series_uid: str | None,
     reading: ReadOptions,
     show_patient: bool,
+    runtime: Runtime,
+    precision: Precision,
     device: str,
     jobs: int,
     as_json: bool,
@@ -82,7 +87,7 @@ def score_study(
             model,
             series_uid=series_uid,
             options=reading,
-            compute=Compute(device, jobs),
+            compute=Compute(device, jobs, runtime, precision),
             on_slices=on_slices,
         )
         failed, scored = _write_all(outcomes, folder, asked)

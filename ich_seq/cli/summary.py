@@ -15,7 +15,7 @@ from ich_seq.cli.terminal import printable
 from ich_seq.labels import ANY, SUBTYPES
 from ich_seq.report.curves import shown
 from ich_seq.report.study_page import remedy_of
-from ich_seq.study.result import LabelScore, Reading, Status, StudyResult
+from ich_seq.study.result import Computation, LabelScore, Reading, Status, StudyResult
 
 _BAR_CELLS = 16
 _STATUS = {
@@ -23,6 +23,7 @@ _STATUS = {
     Status.WITH_WARNINGS: ("complete, with warnings", "bold yellow"),
     Status.INCOMPLETE: ("INCOMPLETE: slices are missing", "bold white on red"),
 }
+_RUNTIMES = {"torch": "torch", "openvino": "OpenVINO"}
 _SIDES = {Reading.AT_OR_ABOVE.value: "at or above", Reading.BELOW.value: "below"}
 _STYLES = {"refused": "red", "dropped": "red", "warning": "yellow", "note": "dim"}
 
@@ -43,8 +44,16 @@ def print_summary(result: StudyResult, page: Path, console: Console | None = Non
     )
     console.print(_series(result), soft_wrap=True)
     console.print(f"Trained on: {escape(printable(result.model.trained_on))}", style="bold")
+    if result.computed is not None:
+        console.print(
+            f"Computed by {_RUNTIMES.get(result.computed.runtime, 'another runtime')} in {_how(result.computed)}"
+        )
     console.print(result.notice, style="dim")
     console.print(Text(f"Report: {page}"), soft_wrap=True)
+
+
+def _how(computed: Computation) -> str:
+    return f"{printable(computed.precision)} on {printable(computed.device)}"
 
 
 def _geometry(result: StudyResult) -> str:

@@ -15,6 +15,7 @@ from ich_seq.distrust import DamagedError, open_own, read_own, strict_object, un
 from ich_seq.errors import BundleError
 from ich_seq.files import make_folder, write_bytes, write_json, write_text
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
+from ich_seq.model.exported import Exported
 from ich_seq.tensors import read_tensors
 from ich_seq.thresholds import Thresholds
 
@@ -59,10 +60,14 @@ class BundleInfo(BaseModel):
     thresholds: Thresholds | None = None
     intended_use: str = RESEARCH_NOTICE
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    exported: Exported | None = None
 
     def digest(self) -> str:
-        """SHA-256 over this text, which itself holds the weights' digest: one name for the whole model."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 over this text, which itself holds the weights' digest: one name for the whole model.
+
+        What was exported from it does not count: that is the same model for another runtime.
+        """
+        return hashlib.sha256(self.model_dump_json(exclude={"exported"}).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,17 @@ def write_bundle(folder: Path, info: BundleInfo, weights: bytes, card: str) -> N
     make_folder(folder)
     write_bytes(folder / WEIGHTS_FILE, weights)
     write_text(folder / CARD_FILE, card)
-    write_json(folder / "model.json", sealed(info.model_dump(mode="json")))
+    write_info(folder, info)
+
+
+def write_info(folder: Path, info: BundleInfo) -> None:
+    """Writes model.json alone; without an export it has no word of one, so that earlier versions read it.
+
+    Raises:
+        OutputError: as `write_bundle`.
+    """
+    left_out = {"exported"} if info.exported is None else None
+    write_json(folder / "model.json", sealed(info.model_dump(mode="json", exclude=left_out)))
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def card_to_write(folder: Path, info: BundleInfo) -> str:
     A model that is written again the same keeps what evaluations have added.
     """
     try:
-        same = read_info(folder) == info
+        same = read_info(folder).digest() == info.digest()
         return (folder / CARD_FILE).read_text(encoding="utf-8") if same else model_card(info)
     except (BundleError, OSError, UnicodeDecodeError):
         return model_card(info)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,20 +13,17 @@ from ich_seq.config import Config
 from ich_seq.embeddings.pca import Pca
 from ich_seq.errors import BundleError, ConfigError
 from ich_seq.model.bundle import Bundle, BundleInfo, TrainedOn
+from ich_seq.model.reading import SliceReading
 from ich_seq.sequence.network import SequenceNet
+from ich_seq.slices.finite import refuse_non_numbers
 from ich_seq.slices.network import SliceNet
-from ich_seq.slices.read import read_slices, refuse_non_numbers
-
-
-class SliceReading(NamedTuple):
-    """What stage one says of slices, feet to head: probabilities, and the PCA coordinates for stage two."""
-
-    prob: Float32[np.ndarray, "s l"]
-    reduced: Float32[np.ndarray, "s k"]
+from ich_seq.slices.read import read_slices
 
 
 class TorchModel:
     """Both stages on one device, in evaluation mode, in fp32."""
+
+    runtime, precision = "torch", "fp32"
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         """Builds the networks and fills them with the bundle's weights.

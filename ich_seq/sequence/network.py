@@ -53,6 +53,15 @@ class SequenceNet(nn.Module):
             self._inputs(reduced, prob, lengths), lengths, batch_first=True, enforce_sorted=False
         )
         output, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=reduced.shape[1])
+        return self._refined(output, prob)
+
+    def refine_one(self, reduced: Float32[Tensor, "s k"], prob: Float32[Tensor, "s l"]) -> Float32[Tensor, "s l"]:
+        """Refined logits of one scan: `forward` without packing, which one scan does not need and an exported graph cannot hold."""
+        one_scan, probs = reduced.unsqueeze(0), prob.unsqueeze(0)
+        lengths = torch.full((1,), reduced.shape[0], dtype=torch.int64)
+        return self._refined(self.lstm(self._inputs(one_scan, probs, lengths))[0], probs)[0]
+
+    def _refined(self, output: Float32[Tensor, "b s h"], prob: Float32[Tensor, "b s l"]) -> Float32[Tensor, "b s l"]:
         refined = self.head(self.dropout(torch.cat((output, prob), dim=-1)))
         return self.blend * refined + (1 - self.blend) * torch.logit(prob, eps=PROB_EPS)
 

@@ -52,9 +52,13 @@ class SliceNet(nn.Module):
 
     def forward(self, tiles: Float[Tensor, "b c size size"]) -> SliceOutput:
         """Logits and embeddings of tiles in [0, 1], as `preprocess.tiles` makes them, with their neighbours where they are read."""
+        return self.from_normalised(self._normalised(tiles))
+
+    def from_normalised(self, normalised: Float[Tensor, "b c size size"]) -> SliceOutput:
+        """The same of normalised tiles: an exported graph begins there, since normalising belongs to the graph of the windows."""
         if self._family.feature_map is None:
-            return self._from_pooled(self._family.pooled(self.backbone, self._normalised(tiles)))
-        return self.from_features(self.features(tiles))
+            return self._from_pooled(self._family.pooled(self.backbone, normalised))
+        return self.from_features(self._family.feature_map(self.backbone, normalised))
 
     def features(self, tiles: Float[Tensor, "b c size size"]) -> Float[Tensor, "b k h w"]:
         """The trunk's last spatial feature map of tiles in [0, 1], before it is pooled: what Grad-CAM weighs.

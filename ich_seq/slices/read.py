@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from ich_seq.errors import InputRefusedError, ModelError
+from ich_seq.slices.finite import refuse_non_finite_hu, refuse_non_numbers
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.window import Preprocess
 
@@ -32,11 +32,7 @@ def read_slices(
         InputRefusedError: HU that are not finite: windowing would make numbers of them.
         ModelError: a logit or an embedding is not finite: an infinite logit would be a probability of 1.
     """
-    for index, hu in enumerate(slices_hu):
-        if not np.isfinite(hu).all():
-            raise InputRefusedError(
-                f"slice {index + 1} of {len(slices_hu)} has HU that are no finite numbers; export it again"
-            )
+    refuse_non_finite_hu(slices_hu)
     wanted = range(len(slices_hu)) if asked is None else asked
     logits, embeddings = [], []
     with torch.inference_mode():
@@ -62,17 +58,3 @@ def network_tiles(
     around = slices_hu[lowest : asked.stop + preprocess.adjacent_slices]
     tiles = torch.cat([preprocess.tiles(torch.from_numpy(hu).to(device).unsqueeze(0)) for hu in around])
     return preprocess.with_neighbours(tiles)[asked.start - lowest : asked.stop - lowest]
-
-
-def refuse_non_numbers(what: str, *rows: Float32[np.ndarray, "s _"]) -> None:
-    """Nothing where every number that a network gave of slices is finite.
-
-    Raises:
-        ModelError: one is not; names the first slice, counted from 1 among those computed together.
-    """
-    for values in rows:
-        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if wrong.size:
-            raise ModelError(
-                f"{what} gave no number for slice {int(wrong[0]) + 1} of {len(values)}; its weights cannot be used"
-            )

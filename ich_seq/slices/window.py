@@ -1,6 +1,7 @@
 """HU to the network's input: windowing, size, neighbours, normalising; one module, always in fp32, shipped with the weights."""
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -64,7 +65,8 @@ class Preprocess(nn.Module):
         channels = self._scaled(whole.unsqueeze(1), slices)
         if self._config.grey_mean:
             channels = channels.mean(dim=1, keepdim=True)
-        if channels.shape[-2:] != (side, side):
+        may_differ = torch.compiler.is_exporting() and self._config.resize != "pad_or_crop"
+        if may_differ or channels.shape[-2:] != (side, side):
             channels = self._shrunk(channels, side)
         return functional.max_pool2d(channels, self._config.max_pool) if self._config.max_pool > 1 else channels
 
@@ -119,10 +121,13 @@ def _in_square(hu: Float[Tensor, "b y x"], side: int) -> Float[Tensor, "b side s
 
 
 def _squared(hu: Float[Tensor, "b y x"]) -> Float[Tensor, "b side side"]:
-    """The slices in the middle of a square of air; the same tensor where they fill it."""
+    """The slices in the middle of a square of air; the same tensor where they fill it.
+
+    An exported graph takes any matrix, so it holds no such choice: there a border may be 0 wide, and a size may stay the same.
+    """
     rows, columns = hu.shape[-2:]
-    down, across = max(columns - rows, 0), max(rows - columns, 0)
-    if down == across:
+    down, across = cast(int, torch.sym_max(columns - rows, 0)), cast(int, torch.sym_max(rows - columns, 0))
+    if not torch.compiler.is_exporting() and down == across:
         return hu
     border = (across // 2, across - across // 2, down // 2, down - down // 2)
     return functional.pad(hu, border, value=AIR_HU)

@@ -19,6 +19,7 @@ from ich_seq.study.check import verdict_of
 from ich_seq.study.inputs import Scan
 from ich_seq.study.result import (
     CalibratedProbabilities,
+    Computation,
     LabelScore,
     ModelIdentity,
     Peak,
@@ -51,10 +52,12 @@ class ScanProbabilities:
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """Which model computed, and where."""
+    """Which model computed, where, with which library and in which precision."""
 
     info: BundleInfo
     device: str
+    runtime: str = "torch"
+    precision: str = "fp32"
 
 
 def assemble(
@@ -90,6 +93,7 @@ def assemble(
         dropped=dropped_summaries(volume.findings, dropped_elsewhere),
         timings_s={phase: round(seconds, 4) for phase, seconds in timings_s.items()},
         versions=_versions(use.device),
+        computed=Computation(runtime=use.runtime, precision=use.precision, device=use.device),
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
 
-RESULT_VERSION = "1.2"
+RESULT_VERSION = "1.3"
 SCHEMA_FILE = "result.schema.json"
 
 LabelName = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
@@ -201,6 +201,16 @@ class ModelIdentity(Part):
     thresholded: bool
 
 
+class Computation(Part):
+    """What computed the scores."""
+
+    runtime: str
+    """`torch` or `openvino`; later versions may add others."""
+    precision: str
+    """Of stage one's network: `fp32`, `bf16` or `int8`; windowing and stage two are always fp32."""
+    device: str
+
+
 class StudyResult(Part):
     """What scoring says of one study."""
 
@@ -230,6 +240,8 @@ class StudyResult(Part):
     """Seconds a phase, in the order in which they ran."""
     versions: dict[str, str]
     """Of ichseq and of what it computed with, and the device."""
+    computed: Computation | None = None
+    """Since 1.3."""
 
     def label(self, name: str) -> LabelScore:
         """The scan's score of one label by name. Raises ValueError for another name."""

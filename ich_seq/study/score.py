@@ -15,6 +15,7 @@ from ich_seq.dicom.resample import square_pixels
 from ich_seq.errors import IchSeqError, InputRefusedError, UsageError
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
+from ich_seq.model.runtime import FASTEST, WITH_TORCH, Compute, Runtime, choose
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
 from ich_seq.study.chunks import Chunk, in_chunks, refuse_alone
 from ich_seq.study.inputs import DicomStudy, Inputs, NiftiFile, Scan, find_studies
@@ -29,10 +30,15 @@ CHUNK_SLICES = 8
 
 @runtime_checkable
 class StudyModel(Protocol):
-    """What scoring needs of a model; `TorchModel` is one."""
+    """What scoring needs of a model; `TorchModel` and `OpenVinoModel` are two.
+
+    `runtime` and `precision` say what computes it, for the result.
+    """
 
     info: BundleInfo
     device: str
+    runtime: str
+    precision: str
 
     def read_slices(
         self, slices_hu: Sequence[Slice], asked: range | None = None
@@ -48,14 +54,6 @@ class StudyModel(Protocol):
     ) -> Float32[np.ndarray, "s l"]:
         """Stage two on one scan, feet to head: refined probabilities."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Compute:
-    """Where to compute: `device` is auto, cpu, cuda or cuda:N; `jobs` are threads, 0 for all cores."""
-
-    device: str = "auto"
-    jobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,7 @@ def score_study(
     series_uid: str | None = None,
     options: ReadOptions = AS_IT_IS,
     device: str = "auto",
+    runtime: Runtime = "auto",
 ) -> StudyResult:
     """The scores of the one study in a folder, a zip, a file, or a list of them: DICOM, or a NIfTI volume in HU.
 
@@ -92,14 +91,15 @@ def score_study(
         series_uid: SeriesInstanceUID to score; None chooses the axial soft-tissue head series.
         options: what to let pass, each with a warning in the result; `allow_incomplete` marks the status as well.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        runtime: `auto`, `openvino` or `torch`; `score_studies` takes the precision as well.
 
     Raises:
         InputRefusedError: nothing that can be scored, or several studies (see `score_studies`).
         ModelError: the bundle cannot be used.
-        UsageError: no such device.
+        UsageError: no such device, runtime or precision here.
     """
     paths = [path] if isinstance(path, str | Path) else path
-    scoring = _Scoring(model, options, Compute(device))
+    scoring = _Scoring(model, options, Compute(device, runtime=runtime))
     inputs = scoring.read(paths, series_uid)
     if len(inputs.studies) > 1:
         raise InputRefusedError(
@@ -117,7 +117,7 @@ def score_studies(
     *,
     series_uid: str | None = None,
     options: ReadOptions = AS_IT_IS,
-    compute: Compute = Compute(),
+    compute: Compute = FASTEST,
     on_slices: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[ScoredStudy | FailedStudy]:
     """Each study in what was given, scored or with the reason why not: DICOM in order of StudyInstanceUID, then NIfTI as given.
@@ -136,18 +136,24 @@ def score_studies(
         yield scoring.outcome(study, inputs)
 
 
-def load_model(folder: Path, compute: Compute = Compute()) -> StudyModel:
-    """A bundle, checked and ready to compute; this is where torch is imported.
+def load_model(folder: Path, compute: Compute = WITH_TORCH) -> StudyModel:
+    """A bundle, checked and ready to compute; torch is imported here if it is what computes.
 
     Raises:
         BundleError: damaged, changed, or not a bundle.
-        UsageError: no such device.
+        UsageError: no such device, runtime or precision here.
     """
+    info = read_info(folder)
+    choice = choose(folder, info, compute.runtime, compute.precision, compute.device)
+    if choice.runtime == "openvino":
+        from ich_seq.model.openvino_backend import OpenVinoModel
+
+        return OpenVinoModel(folder, info, choice.precision, compute.jobs)
     from ich_seq.model.torch_backend import TorchModel
     from ich_seq.training.compute import resolve_device, set_threads
 
     try:
-        device = resolve_device(compute.device)
+        device = resolve_device(choice.device)
     except ValueError as error:
         raise UsageError(str(error)) from error
     set_threads(compute.jobs)
@@ -194,7 +200,7 @@ class _Scoring:
             model = self._loaded()
         try:
             probabilities, settled = self._both_stages(model, as_the_model_knows(opened.scan), seconds)
-            use = ModelUse(model.info, model.device)
+            use = ModelUse(model.info, model.device, model.runtime, model.precision)
             result = assemble(settled, probabilities, use, opened.candidates, inputs.dropped, seconds)
         except IchSeqError as error:
             return FailedStudy(name, error, len(inputs.studies))

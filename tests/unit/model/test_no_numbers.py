@@ -91,7 +91,8 @@ def test_a_model_that_gives_no_number_is_not_a_slice_that_cannot_be_read(tmp_pat
         return prob, np.zeros((len(slices_hu), 4), np.float32)
 
     info = SimpleNamespace(preprocess=PreprocessConfig())
-    broken = SimpleNamespace(info=info, device="cpu", read_slices=read_slices, refine=lambda reduced, prob: prob)
+    named = {"info": info, "device": "cpu", "runtime": "torch", "precision": "fp32"}
+    broken = SimpleNamespace(**named, read_slices=read_slices, refine=lambda reduced, prob: prob)
     rows = rows_of(tmp_path / "scan")
     with pytest.raises(ModelError, match="slice 2"):
         score_series(broken, rows, tmp_path / "scan")
