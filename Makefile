@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench campaign requirements clean
+.PHONY: help setup demo test tests lint types bench campaign requirements clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+: .*##|^[a-z]+:  ##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -22,8 +22,12 @@ setup: $(READY)  ## .venv with every pinned package
 demo: $(READY)  ## synthetic scans, both stages, evaluation, a report: some minutes
 	$(BIN)/ichseq demo --run runs/demo
 
-test: lint types  ## lint, types and all tests
-	$(PYTEST) -n 2 --dist loadfile -m "not campaign"
+test: $(READY)  ## lint, types and all tests
+	@$(MAKE) --no-print-directory --jobs 3 lint types tests
+
+# Whole files by process, in their order: those that take long come first.
+tests: $(READY)
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not campaign"
 
 lint: $(READY)  ## style, without changing a file
 	$(BIN)/ruff check .

@@ -4,9 +4,10 @@ Runs the tests marked `campaign` (what `make test` samples) and writes `benchmar
 command and signal at how many moments it was interrupted, and how often it wrote, run again, what a run left alone writes; of each
 fault of a series what reading answered; of mutants of good series, what became of them. Words are passed on to pytest, so that a
 part can be run; `--reports A.xml B.xml` runs nothing and makes the page from parts that ran before, each with
-`--junitxml=A.xml -o junit_family=xunit1`.
+`--junitxml=A.xml -o junit_family=xunit1`; of a case that stands in several the last counts. `--note` is a sentence for the page.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -60,24 +61,29 @@ class Case:
 
 def main() -> int:
     """Runs, writes, and returns pytest's exit code; with `--reports` 1 where a case of theirs did not pass."""
-    if sys.argv[1:2] == ["--reports"]:
-        cases = [case for report in sys.argv[2:] for case in read_cases(Path(report))]
-        _write(cases, f", in {len(sys.argv) - 2} parts")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reports", nargs="+", type=Path, help="pytest's reports of parts that ran before")
+    parser.add_argument("--note", default="", help="a sentence on the circumstances, for the page")
+    args, rest = parser.parse_known_args()
+    if args.reports:
+        last = {case.name: case for report in args.reports for case in read_cases(report)}
+        cases = list(last.values())
+        _write(cases, f", in {len(args.reports)} parts", args.note)
         return int(any(case.outcome in ("failure", "error") for case in cases))
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "campaign.xml"
         # The family keeps what tests record of themselves.
         words = ["-m", "pytest", "-m", "campaign", "-q", f"--junitxml={report}", "-o", "junit_family=xunit1"]
-        code = subprocess.run([sys.executable, *words, *sys.argv[1:]], cwd=PROJECT, check=False).returncode
-        _write(read_cases(report), f" ({' '.join(sys.argv[1:])} only)" if sys.argv[1:] else "")
+        code = subprocess.run([sys.executable, *words, *rest], cwd=PROJECT, check=False).returncode
+        _write(read_cases(report), f" ({' '.join(rest)} only)" if rest else "", args.note)
     return code
 
 
-def _write(cases: Sequence[Case], part: str) -> None:
+def _write(cases: Sequence[Case], part: str, note: str) -> None:
     facts = machine()
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     of = f"`make campaign`{part} on {facts['cores']} cores, Python {facts['python']}, {versions}"
-    write_text(RESULTS / "campaign.md", page(cases, of))
+    write_text(RESULTS / "campaign.md", page(cases, of, note))
 
 
 def read_cases(report: Path) -> list[Case]:
@@ -93,7 +99,7 @@ def read_cases(report: Path) -> list[Case]:
     return found
 
 
-def page(cases: Sequence[Case], of: str) -> str:
+def page(cases: Sequence[Case], of: str, note: str = "") -> str:
     """The page in Markdown: how often commands resumed, then each case that is not a passed interruption."""
     passed = sum(case.outcome == "passed" for case in cases)
     struck = [case for case in cases if case.command]
@@ -109,6 +115,7 @@ def page(cases: Sequence[Case], of: str) -> str:
     return f"""# Campaigns
 
 {of}: {passed} of {len(cases)} cases passed in {sum(case.seconds for case in cases) / 60:.0f} min.
+{note}
 
 ## Interrupted and run again
 

@@ -11,6 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from ich_seq.cli import main
+
 _LEFT_S = 5.0
 
 
@@ -35,6 +39,14 @@ def run(*arguments: str) -> float:
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return time.monotonic() - started
+
+
+def run_here(*arguments: str) -> tuple[int, str]:
+    """A command in this process, which has imported what it needs: its exit code, and its stderr."""
+    done = CliRunner().invoke(main, list(arguments))
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stderr
 
 
 def strike(number: signal.Signals, moment: float | Callable[[], bool], *arguments: str) -> Ended:

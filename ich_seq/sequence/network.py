@@ -61,7 +61,7 @@ class SequenceNet(nn.Module):
         lengths = torch.full((1,), reduced.shape[0], dtype=torch.int64)
         return self._refined(self.lstm(self._inputs(one_scan, probs, lengths))[0], probs)[0]
 
-    def _refined(self, output: Float32[Tensor, "b s h"], prob: Float32[Tensor, "b s l"]) -> Float32[Tensor, "b s l"]:
+    def _refined(self, output: Float[Tensor, "b s h"], prob: Float[Tensor, "b s l"]) -> Float[Tensor, "b s l"]:
         refined = self.head(self.dropout(torch.cat((output, prob), dim=-1)))
         return self.blend * refined + (1 - self.blend) * torch.logit(prob, eps=PROB_EPS)
 

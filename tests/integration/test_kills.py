@@ -41,13 +41,7 @@ def all_of(names: tuple[str, ...]) -> list[Any]:
 
 
 OFTEN_KILLED = [("extract-features", signal.SIGKILL)] * 20
-SAMPLE = [
-    ("phantom", signal.SIGTERM),
-    ("index", signal.SIGINT),
-    ("cache-tiles", signal.SIGKILL),
-    ("train-cnn", signal.SIGKILL),
-    ("extract-features", signal.SIGINT),
-]
+SAMPLE = [("index", signal.SIGINT), ("train-cnn", signal.SIGKILL), ("extract-features", signal.SIGINT)]
 
 
 @pytest.fixture(scope="session")

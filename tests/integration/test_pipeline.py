@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from kills import command, digests, run
+from kills import command, digests, run_here
 from safetensors.numpy import load_file
 
 import ich_seq
@@ -18,10 +18,10 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.tensors import save_tensors
 
 
-def fails(*words: str) -> tuple[int, str]:
-    """The exit code and stderr of a command."""
-    done = subprocess.run(command(*words), capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr
+def run(*words: str) -> None:
+    """A command that succeeds; its exit codes and its words are the same in a process of its own, which `test_kills` sees."""
+    code, said = run_here(*words)
+    assert code == 0, said
 
 
 def copied(small_run, folder: Path) -> Path:
@@ -91,10 +91,10 @@ def test_a_cache_made_by_other_weights_is_refused(small_run, tmp_path: Path) -> 
     weights = load_file(folder / "stage_one" / "cnn.safetensors")
     weights["head.bias"] = weights["head.bias"] + np.ones(6, np.float32)
     write_bytes(folder / "stage_one" / "cnn.safetensors", save_tensors(weights))
-    code, text = fails("extract-features", "--run", str(folder))
+    code, text = run_here("extract-features", "--run", str(folder))
     assert code == 6
     assert "begun by other weights or preprocessing" in text.splitlines()[-1]
-    code, text = fails("train-lstm", "--run", str(folder))
+    code, text = run_here("train-lstm", "--run", str(folder))
     assert code == 6
     assert "made by other weights or preprocessing" in text.splitlines()[-1]
 
@@ -105,7 +105,7 @@ def test_a_config_with_a_misspelt_key_is_refused_before_anything_is_written(smal
         small_run.config.read_text().replace("learning_rate = 1e-3\nema_decay", "learning_rat = 1e-3\nema_decay")
     )
     words = ["train-cnn", "--config", str(wrong), "--table", str(small_run.table), "--run", str(tmp_path / "run")]
-    code, text = fails(*words)
+    code, text = run_here(*words)
     assert code == 2
     assert text == f"error: {wrong}: unknown key `train_cnn.learning_rat`; did you mean `learning_rate`?\n"
     assert not (tmp_path / "run").exists()
@@ -114,7 +114,7 @@ def test_a_config_with_a_misspelt_key_is_refused_before_anything_is_written(smal
 def test_a_run_with_another_config_is_refused(small_run, tmp_path: Path) -> None:
     folder = copied(small_run, tmp_path / "run")
     words = ["--config", "burduja2020", "--table", str(small_run.table), "--run", str(folder)]
-    code, text = fails("train-cnn", *words)
+    code, text = run_here("train-cnn", *words)
     assert code == 2
     assert "holds a run with another config" in text
 
@@ -124,7 +124,7 @@ def test_weights_that_cannot_be_had_are_said_before_any_data_are_read(small_run,
     config.write_text(small_run.config.read_text().replace('weights = "none"', f'weights = "{tmp_path}/absent.pth"'))
     empty = tmp_path / "moved"
     words = ["--config", str(config), "--table", str(small_run.table), "--run", str(tmp_path / "run")]
-    code, text = fails("train-cnn", *words)
+    code, text = run_here("train-cnn", *words)
     assert code == 6
     assert text == f"error: {tmp_path}/absent.pth: no such weights file (cnn.weights)\n"
     assert not empty.exists()
@@ -133,14 +133,14 @@ def test_weights_that_cannot_be_had_are_said_before_any_data_are_read(small_run,
 def test_images_that_moved_are_found_with_root_or_said(small_run, tmp_path: Path) -> None:
     words = ["--config", str(small_run.config), "--table", str(small_run.table), "--run", str(tmp_path / "run")]
     (tmp_path / "elsewhere").mkdir()
-    code, text = fails("train-cnn", *words, "--root", str(tmp_path / "elsewhere"))
+    code, text = run_here("train-cnn", *words, "--root", str(tmp_path / "elsewhere"))
     assert code == 2
     assert "give the folder with --root" in text
 
 
 @pytest.mark.parametrize("name", ["extract-features", "train-lstm", "evaluate"])
 def test_a_step_before_its_turn_says_which_comes_first(name: str, tmp_path: Path) -> None:
-    code, text = fails(name, "--run", str(tmp_path))
+    code, text = run_here(name, "--run", str(tmp_path))
     assert code == 2
     assert "start one with `ichseq train-cnn" in text
 
@@ -164,14 +164,14 @@ def test_a_start_that_failed_does_not_keep_the_mended_config_out(small_run, tmp_
     bad = tmp_path / "bad.toml"
     bad.write_text(small_run.config.read_text().replace("resnext14_8x4d", "foonet"))
     words = ["train-cnn", "--table", str(small_run.table), "--run", str(tmp_path / "run"), "--jobs", "1"]
-    code, errors = fails(*words, "--config", str(bad))
+    code, errors = run_here(*words, "--config", str(bad))
     assert (code, "foonet" in errors) == (2, True)
-    code, errors = fails(*words, "--config", str(small_run.config), "--root", str(tmp_path))
+    code, errors = run_here(*words, "--config", str(small_run.config), "--root", str(tmp_path))
     assert (code, "--root" in errors) == (2, True)
     mended = tmp_path / "mended.toml"
     mended.write_text(small_run.config.read_text().replace("epochs = 3", "epochs = 1"))
     run(*words, "--config", str(mended))
-    code, errors = fails(*words, "--config", str(small_run.config))
+    code, errors = run_here(*words, "--config", str(small_run.config))
     assert (code, "holds a run with another config" in errors) == (2, True)
 
 
@@ -191,7 +191,7 @@ def test_a_damaged_file_of_a_run_is_one_line_with_the_way_out(
     folder = copied(small_run, tmp_path / "run")
     path = folder / name
     path.write_bytes(b"\xff" + path.read_bytes()[: path.stat().st_size // 2])
-    found, errors = fails(*command_words, "--run", str(folder), "--jobs", "1")
+    found, errors = run_here(*command_words, "--run", str(folder), "--jobs", "1")
     assert found == code, errors
     assert words in errors
     assert len([line for line in errors.splitlines() if line.startswith("error: ")]) == 1
@@ -214,16 +214,16 @@ def test_evaluate_leaves_out_a_training_slice_that_cannot_be_read(small_run, tmp
     after = json.loads((folder / "evaluation" / "evaluation.json").read_text())
     assert before["by_slice"]["count"] == after["by_slice"]["count"]
     held_out.write_bytes(held_out.read_bytes()[:-500])
-    code, errors = fails("evaluate", "--run", str(folder), "--jobs", "1")
+    code, errors = run_here("evaluate", "--run", str(folder), "--jobs", "1")
     assert (code, f"{held_out.relative_to(root).as_posix()}: cannot be read any more" in errors) == (3, True)
 
 
 def test_the_demo_refuses_a_folder_with_other_scans_and_two_configs(small_run, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     shutil.copytree(small_run.cohort, folder / "cohort")
-    code, errors = fails("demo", "--quick", "--run", str(folder))
+    code, errors = run_here("demo", "--quick", "--run", str(folder))
     assert (code, "holds a demo with other synthetic scans; choose another folder with --run" in errors) == (2, True)
-    code, errors = fails("demo", "--quick", "--config", "demo", "--run", str(folder))
+    code, errors = run_here("demo", "--quick", "--config", "demo", "--run", str(folder))
     assert (code, "not both" in errors) == (2, True)
 
 
@@ -243,11 +243,11 @@ def test_a_table_that_leaks_or_has_labels_of_scans_only_is_not_trained_on(small_
     leaking = table.copy()
     leaking.loc[leaking.index[0], "split"] = "test" if table["split"].iloc[0] != "test" else "stage_one"
     leaking.to_parquet(tmp_path / "leaking.parquet", index=False)
-    code, errors = fails(*words, "--table", str(tmp_path / "leaking.parquet"), "--root", str(small_run.cohort))
+    code, errors = run_here(*words, "--table", str(tmp_path / "leaking.parquet"), "--root", str(small_run.cohort))
     assert (code, "E-LEAK: 1 patients in more than one split" in errors) == (3, True)
     table.assign(labelled="scan").astype({"labelled": table["labelled"].dtype}).to_parquet(
         tmp_path / "scans.parquet", index=False
     )
-    code, errors = fails(*words, "--table", str(tmp_path / "scans.parquet"), "--root", str(small_run.cohort))
+    code, errors = run_here(*words, "--table", str(tmp_path / "scans.parquet"), "--root", str(small_run.cohort))
     assert (code, "are of whole scans" in errors) == (3, True)
     assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ MATRIX, SLICES, ZOOMED = 128, 12, 6
 class Watched:
     """A model that remembers the tiles of the slices that it was given, in fp32 at the matrix of the head."""
 
-    device = "cpu"
+    device, runtime, precision = "cpu", "torch", "fp32"
 
     def __init__(self, network):
         self.network, self.info, self.tiles = network, network.info, []

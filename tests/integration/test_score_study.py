@@ -224,7 +224,7 @@ def test_one_slice_is_scored_and_warned_about(network, head):
 class CountingModel:
     """Stands in for a model: remembers how many slices came at once."""
 
-    device = "cpu"
+    device, runtime, precision = "cpu", "torch", "fp32"
 
     def __init__(self, info):
         self.info, self.chunks = info, []

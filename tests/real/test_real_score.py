@@ -101,7 +101,7 @@ def test_studies_with_slices_left_out_are_scored_when_asked_and_read_indetermina
 
 
 def test_full_size_embeddings_equal_plain_torchvision_with_a_hook(real_data):
-    """ResNeXt-101 32x8d, seeded weights, 32 real slices in fp32; the reference windows and shrinks by numpy."""
+    """ResNeXt-101 32x8d, seeded weights, every fourth real slice in fp32; the reference windows and shrinks by numpy."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     ours = SliceNet("resnext101_32x8d", PreprocessConfig.model_validate({})).eval()
@@ -109,16 +109,16 @@ def test_full_size_embeddings_equal_plain_torchvision_with_a_hook(real_data):
     chosen = read_study_files([real_data / RSNA]).studies[0].chosen
     assert chosen is not None
     volume = Volume(chosen)
-    _, embedding = read_slices(ours, list(volume), batch_size=8, device="cpu")
+    slices = [volume[place] for place in range(0, 32, 4)]
+    _, embedding = read_slices(ours, slices, batch_size=8, device="cpu")
     plain = resnext101_32x8d(weights=None).eval()
     plain.load_state_dict(ours.backbone.state_dict(), strict=False)
     pooled = []
     plain.avgpool.register_forward_hook(lambda module, inputs, output: pooled.append(output.flatten(1).numpy()))
     with torch.inference_mode():
-        for start in range(0, 32, 8):
-            plain(torch.from_numpy(np.stack([reference_input(hu) for hu in volume[start : start + 8]])))
+        plain(torch.from_numpy(np.stack([reference_input(hu) for hu in slices])))
     reference = np.concatenate(pooled)
-    assert embedding.shape == reference.shape == (32, 2048)
+    assert embedding.shape == reference.shape == (8, 2048)
     # fp32 sums in another order (channels last against planar) over 101 layers.
     assert np.abs(embedding - reference).max() <= 1e-4 * np.abs(reference).max()
 

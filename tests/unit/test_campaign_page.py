@@ -81,14 +81,22 @@ def test_mutants_are_counted_by_seed_and_kind(tmp_path: Path) -> None:
     assert "- 5 (big): KeyError; ['flip']" in text
 
 
+AGAIN = """<?xml version="1.0"?><testsuites><testsuite name="pytest">
+<testcase name="test_at_random[train-cnn --tiles-SIGINT-0.500]" time="10"/></testsuite></testsuites>"""
+
+
 def test_parts_that_ran_apart_make_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report, faults = write_report(tmp_path), tmp_path / "faults.xml"
+    report, faults, again = write_report(tmp_path), tmp_path / "faults.xml", tmp_path / "again.xml"
     faults.write_text(FAULTS)
+    again.write_text(AGAIN)
     monkeypatch.setattr(campaign, "RESULTS", tmp_path)
-    monkeypatch.setattr("sys.argv", ["campaign", "--reports", str(report), str(faults)])
+    monkeypatch.setattr(
+        "sys.argv", ["campaign", "--reports", *map(str, (report, faults, again)), "--note", "Six again."]
+    )
     assert campaign.main() == 1, "some had failed"
     text = (tmp_path / "campaign.md").read_text()
-    assert "`make campaign`, in 2 parts on" in text
-    assert "9 of 12 cases passed" in text
-    assert "| train-cnn --tiles | anywhere | 1 of 2 | - | 1 of 1 | 20 |" in text
+    assert "`make campaign`, in 3 parts on" in text
+    assert "10 of 12 cases passed" in text, "of the case that ran twice the last counts"
+    assert "Six again." in text
+    assert "| train-cnn --tiles | anywhere | 2 of 2 | - | 1 of 1 | 17 |" in text
     assert "| inverted | E-HU-IMPLAUSIBLE |" in text
