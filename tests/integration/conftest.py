@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from kills import run
+from kills import run, run_here
 
 from ich_seq.files import write_json, write_text
 
@@ -84,12 +84,17 @@ def _small_run(base: Path) -> SmallRun:
     write_text(config, CONFIG)
     shares = [word for name in SUBTYPES for word in ("--prevalence", f"{name}=0.4")]
     size = ["--studies", str(STUDIES), "--slices", str(SLICES), "--matrix", "256", "--seed", "3", "--jobs", "1"]
-    run("phantom", "--out", str(cohort), *size, *shares)
-    run("index", "phantom", "--root", str(cohort), "--config", str(config), "--out", str(table), "--jobs", "1")
+    _here("phantom", "--out", str(cohort), *size, *shares)
+    _here("index", "phantom", "--root", str(cohort), "--config", str(config), "--out", str(table), "--jobs", "1")
     small = SmallRun(base, cohort, table, config, folder, {})
     small.seconds["train-cnn"] = run(*small.train_cnn(folder))
     small.seconds["extract-features"] = run("extract-features", "--run", str(folder), "--jobs", "1")
     run("train-lstm", "--run", str(folder), "--jobs", "1")
-    run("evaluate", "--run", str(folder), "--jobs", "1")
+    _here("evaluate", "--run", str(folder), "--jobs", "1")
     write_json(base / "seconds.json", small.seconds)
     return small
+
+
+def _here(*words: str) -> None:
+    code, said = run_here(*words)
+    assert code == 0, said

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from kills import command, digests, together
+from kills import command, digests, run_here, together
+
+from ich_seq.cli import main
 
 SERIES = 12
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -38,17 +41,17 @@ def same_features(small_run, folder: Path) -> None:
 
 
 def done(*words: str) -> str:
-    finished = subprocess.run(command(*words), capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
+    finished = CliRunner().invoke(main, list(words))
+    assert finished.exit_code == 0, finished.stderr
     return finished.stdout
 
 
 def test_three_shards_make_the_cache_of_one_process(small_run, bare: Path) -> None:
     words = ["extract-features", "--run", str(bare), "--jobs", "1"]
     assert "Shard 2 of 3 is done: 4 series computed" in done(*words, "--shard", "2/3")
-    finished = subprocess.run(command(*words, "--shard", "4/3"), capture_output=True, text=True, check=False)
-    assert finished.returncode == 2
-    assert "I from 1 to N" in finished.stderr
+    code, said = run_here(*words, "--shard", "4/3")
+    assert code == 2
+    assert "I from 1 to N" in said
     done(*words, "--shard", "1/3")
     assert "(4 series computed, 8 there already" in done(*words)
     same_features(small_run, bare)
