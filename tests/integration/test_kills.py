@@ -41,7 +41,7 @@ def all_of(names: tuple[str, ...]) -> list[Any]:
 
 
 OFTEN_KILLED = [("extract-features", signal.SIGKILL)] * 20
-SAMPLE = [("index", signal.SIGINT), ("train-cnn", signal.SIGKILL)]
+SAMPLE = [("train-cnn", signal.SIGKILL)]
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
 """Several processes train and extract as one does; torchrun starts them, they meet by gloo."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
-from kills import command, digests, together
+from kills import digests, run_here, together
 
 LOSS = 1e-5
 
@@ -28,8 +27,8 @@ def frozen(small_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_processes_give_the_loss_curve_of_one_with_the_whole_batch(small_run, frozen: Path, tmp_path: Path) -> None:
     words = ["train-cnn", "--config", str(frozen), "--table", str(small_run.table), "--jobs", "1", "--device", "cpu"]
-    alone = subprocess.run(command(*words, "--run", str(tmp_path / "one")), capture_output=True, text=True, check=False)
-    assert alone.returncode == 0, alone.stderr
+    code, said = run_here(*words, "--run", str(tmp_path / "one"))
+    assert code == 0, said
     both = together(2, *words, "--run", str(tmp_path / "two"))
     assert both.returncode == 0, both.stderr
     assert both.stdout.count("Stage one is trained") == 1

@@ -1,5 +1,6 @@
 """The wheel, installed into an empty environment and run from another folder."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -8,11 +9,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tiny_model import write_tiny_model
 
 PROJECT = Path(__file__).resolve().parents[2]
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 _NOT_PASSED_ON = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
 """Without the last, the first command keeps torch's modules compiled for those after it."""
+
+EXTRAS = {"dask", "distributed", "highdicom", "nncf", "onnx", "onnxscript", "tensorboard"}
 
 
 def call(*words: str | Path, cwd: Path) -> str:
@@ -40,18 +44,43 @@ def test_configs_manifests_templates_and_schema_travel_in_the_wheel(wheel: Path)
     assert not [name for name in names if name.startswith("tests/")]
 
 
-def test_it_runs_the_demo_and_scores_a_study_from_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    environment, elsewhere = tmp_path / "environment", tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    call(UV, "venv", "--quiet", "--python", sys.executable, environment, cwd=tmp_path)
-    python = environment / "bin" / "python"
-    pins = PROJECT / "requirements.txt"
-    call(UV, "pip", "install", "--quiet", "--python", python, "--constraint", pins, wheel, cwd=tmp_path)
-    ichseq = environment / "bin" / "ichseq"
-    demo = call(ichseq, "demo", "--quick", "--run", "run", cwd=elsewhere)
-    assert "Weighted loss" in demo
+@pytest.fixture(scope="module")
+def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commands of an environment with the wheel and what it asks for, and nothing else."""
+    folder = tmp_path_factory.mktemp("environment")
+    call(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv", cwd=folder)
+    python, pins = folder / "venv" / "bin" / "python", PROJECT / "requirements.txt"
+    call(UV, "pip", "install", "--quiet", "--python", python, "--constraint", pins, wheel, cwd=folder)
+    return python.parent
+
+
+def test_every_library_that_is_imported_comes_with_the_wheel(empty: Path, tmp_path: Path) -> None:
+    """But for those of extras, which ask for themselves when they are missing."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT / "ich_seq").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    wanted = sorted({name.partition(".")[0] for name in names} - EXTRAS)
+    ask = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n) is None])"
+    assert len(wanted) > 20
+    assert call(empty / "python", "-c", ask, *wanted, cwd=tmp_path) == "[]\n"
+
+
+def test_it_scores_a_study_from_an_empty_environment(empty: Path, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    score(empty / "ichseq", "model", tmp_path)
+
+
+@pytest.mark.campaign
+def test_it_runs_the_demo_from_an_empty_environment(empty: Path, tmp_path: Path) -> None:
+    assert "Weighted loss" in call(empty / "ichseq", "demo", "--quick", "--run", "run", cwd=tmp_path)
+    score(empty / "ichseq", "run/model", tmp_path)
+
+
+def score(ichseq: Path, model: str, elsewhere: Path) -> None:
+    """A phantom of the wheel's own, scored; nothing of the project's folder is in reach."""
     one_scan = elsewhere / "scan"
     call(ichseq, "phantom", "--out", one_scan, "--studies", "1", "--slices", "20", "--seed", "5", cwd=elsewhere)
-    call(ichseq, "score-study", one_scan, "--model", "run/model", "--out", "scored", cwd=elsewhere)
+    call(ichseq, "score-study", one_scan, "--model", model, "--out", "scored", cwd=elsewhere)
     assert (elsewhere / "scored" / "report.html").is_file()
     assert (elsewhere / "scored" / "result.json").is_file()
