@@ -220,13 +220,17 @@ def remove_dead_leftovers(folder: Path, name: str | None = None) -> None:
 
 
 def _is_running(process: int) -> bool:
+    """Whether it may still write: one that has died and that its parent has not asked about yet is a zombie. Source: proc(5)."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):  # another user's; no number of a process
         return True
-    return True
+    try:
+        return not Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].startswith(" Z")
+    except OSError:  # no /proc, or gone meanwhile: then the next run removes it
+        return True
 
 
 def _flush_folder(folder: Path) -> None:

@@ -8,7 +8,14 @@ from jaxtyping import install_import_hook
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-_hook = install_import_hook("ich_seq", "shape_checks.checker")
+_hook = install_import_hook(
+    [
+        ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        for path in (PROJECT / "ich_seq").rglob("*.py")
+        if "from jaxtyping import" in path.read_text(encoding="utf-8")
+    ],
+    "shape_checks.checker",
+)
 
 
 @pytest.fixture(scope="session")

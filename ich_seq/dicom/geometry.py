@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float64
@@ -45,17 +46,29 @@ def axes_of(header: SliceHeader) -> tuple[Float64[np.ndarray, "3"], Float64[np.n
     """
     if header.image_orientation_patient is None:
         raise ValueError(f"no ImageOrientationPatient in {header.name}")
-    numbers = np.array(header.image_orientation_patient, dtype=np.float64)
-    along_row, along_column = numbers[:3], numbers[3:]
-    return along_row / np.linalg.norm(along_row), along_column / np.linalg.norm(along_column)
+    along_row, along_column, _ = _directions(header.image_orientation_patient)
+    return along_row, along_column
 
 
 def normal_of(header: SliceHeader) -> Float64[np.ndarray, "3"]:
-    """The unit normal of the slice plane in LPS that points to the patient's head."""
-    along_row, along_column = axes_of(header)
+    """The unit normal of the slice plane in LPS that points to the patient's head. Raises ValueError where it has no orientation."""
+    if header.image_orientation_patient is None:
+        raise ValueError(f"no ImageOrientationPatient in {header.name}")
+    return _directions(header.image_orientation_patient)[2]
+
+
+@lru_cache(maxsize=1024)
+def _directions(orientation: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Along a row, along a column, and the normal: computed once for all slices that share an orientation, so read-only."""
+    numbers = np.array(orientation, dtype=np.float64)
+    along_row = numbers[:3] / np.linalg.norm(numbers[:3])
+    along_column = numbers[3:] / np.linalg.norm(numbers[3:])
     normal = np.cross(along_row, along_column)
     normal /= np.linalg.norm(normal)
-    return -normal if normal[2] < 0 else normal
+    directions = (along_row, along_column, -normal if normal[2] < 0 else normal)
+    for each in directions:
+        each.setflags(write=False)
+    return directions
 
 
 def usual_slice(headers: Sequence[SliceHeader]) -> SliceHeader:

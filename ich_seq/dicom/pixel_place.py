@@ -47,9 +47,8 @@ class PixelPlace:
         for tag, length in _heads(stream, self.implicit, self.little_endian):
             if tag in tags or tag == PIXEL_DATA:
                 return tag
-            if (
-                length == UNDEFINED_LENGTH
-            ):  # what follows its end is not seen; in its place it would stand before the pixel data
+            if length == UNDEFINED_LENGTH:
+                # What follows its end is not seen; in its place it would stand before the pixel data.
                 return tag if tag < PIXEL_DATA else 0
             stream.seek(length, io.SEEK_CUR)
         return 0

@@ -59,7 +59,7 @@ class Listed:
     def failed(cls, study_instance_uid: str, error: IchSeqError) -> "Listed":
         """A study that was not scored, and why by its codes: a message may name a file, which no file of ours repeats."""
         codes = getattr(error, "codes", None) or (getattr(error, "code", ""),)
-        known = [Code(value) for value in codes if value in {code.value for code in Code}]
+        known = [code for code in Code if code.value in codes]
         said = " ".join(f"{code.value}: {code.text} {code.remedy}" for code in known)
         return cls(study_instance_uid, fault=said or f"{_UNSAID} (exit code {error.exit_code}).")
 

@@ -230,9 +230,8 @@ class _Scoring:
         refuse_alone(len(settled), reach_of(model))
         kept = np.isin(places, list(volume.left_out), invert=True)
         stage_one, reduced = stage_one[kept], reduced[kept]
-        if (
-            reach_of(model) and not kept.all()
-        ):  # what is left out was a neighbour: once more, as if its file were absent
+        if reach_of(model) and not kept.all():
+            # What is left out was a neighbour: once more, as if its file were absent.
             stage_one, reduced, _ = self._stage_one(model, settled, seconds)
         with _timed(seconds, "stage_two"):
             stage_two = model.refine(reduced, stage_one)

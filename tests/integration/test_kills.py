@@ -1,7 +1,7 @@
 """Every long command interrupted from outside, then run again: it has written what a run left alone writes.
 
 The moments are drawn from a seed over the whole life of a command; of the two fits one lies in the first epoch and one in the last.
-A few of them here, all in `make campaign`. On the same number of threads the bits are the same. `explore`, `evaluate` and `index` have
+One of them here, all in `make campaign`. On the same number of threads the bits are the same. `explore`, `evaluate` and `index` have
 nothing to go on with: what they write is there whole or not at all, and they do it again.
 """
 
@@ -41,7 +41,6 @@ def all_of(names: tuple[str, ...]) -> list[Any]:
 
 
 OFTEN_KILLED = [("extract-features", signal.SIGKILL)] * 20
-SAMPLE = [("train-cnn", signal.SIGKILL)]
 
 
 @pytest.fixture(scope="session")
@@ -79,13 +78,6 @@ def in_epoch(name: str, epoch: int) -> Seen:
 def check_epoch(long_commands: LongCommands, name: str, number: signal.Signals, *, last: bool, folder: Path) -> None:
     seen = in_epoch(name, FITS[name][1] - 1 if last else 0)
     assert check(long_commands[name], number, seen, folder), "the command ended before it was seen in that epoch"
-
-
-@pytest.mark.parametrize(("name", "number", "moment"), drawn(SAMPLE, seed=9))
-def test_interrupted_and_run_again(
-    long_commands: LongCommands, name: str, number: signal.Signals, moment: float, tmp_path: Path
-) -> None:
-    check(long_commands[name], number, moment, tmp_path / "own")
 
 
 def test_interrupted_in_its_last_epoch_and_run_again(long_commands: LongCommands, tmp_path: Path) -> None:

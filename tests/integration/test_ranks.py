@@ -1,6 +1,7 @@
 """Several processes train and extract as one does; torchrun starts them, they meet by gloo."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,6 @@ def test_two_processes_give_the_loss_curve_of_one_with_the_whole_batch(small_run
     expected = curve(tmp_path / "one")
     assert len(set(expected)) == len(expected) == 4
     assert curve(tmp_path / "two") == pytest.approx(expected, abs=LOSS)
-    again = together(2, *words, "--run", str(tmp_path / "two"))
-    assert again.returncode == 0, again.stderr
     names = ("best.pt", "cnn.safetensors", "curves.png", "last.pt", "metrics.jsonl")
     assert list(digests(tmp_path / "two", "stage_one/*.*")) == [f"stage_one/{name}" for name in names]
 
@@ -45,3 +44,12 @@ def test_what_is_one_process_is_not_started_as_several(small_run) -> None:
     done = together(2, "train-lstm", "--run", str(small_run.folder))
     assert done.returncode != 0
     assert "train-lstm: is one process" in done.stderr
+
+
+@pytest.mark.campaign
+def test_two_processes_leave_a_finished_run_as_it_is(small_run, tmp_path: Path) -> None:
+    shutil.copytree(small_run.folder, tmp_path / "run")
+    before = digests(tmp_path / "run", "stage_one/*.*")
+    again = together(2, *small_run.train_cnn(tmp_path / "run"), "--device", "cpu")
+    assert again.returncode == 0, again.stderr
+    assert digests(tmp_path / "run", "stage_one/*.*") == before

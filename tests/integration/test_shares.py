@@ -4,7 +4,6 @@ import datetime
 import ipaddress
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -140,7 +139,7 @@ def test_a_cluster_of_three_with_one_killed_makes_the_cache_of_one_process(
     limit = time.monotonic() + 120
     while not list(bare.glob("features/parts/*.h5")) and time.monotonic() < limit and running.poll() is None:
         time.sleep(0.02)
-    workers[0].send_signal(signal.SIGKILL)
+    workers[0].kill()
     out, err = running.communicate(timeout=240)
     assert running.returncode == 0, err
     assert "12 series are in the cache" in out

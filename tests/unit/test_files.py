@@ -1,5 +1,6 @@
 """Whole files or none, and clear words when they cannot be written."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from ich_seq.files import (
     remove_dead_leftovers,
     remove_leftovers,
     replacing,
+    temporary_beside,
     write_bytes,
     write_json,
     write_text,
@@ -96,6 +98,19 @@ def test_a_file_that_is_written_again_takes_away_what_a_kill_left_of_it(tmp_path
     assert left == ["other.json", "run[1].json"], "what is left of the other file is not this write's to remove"
     remove_dead_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["run[1].json"]
+
+
+def test_a_killed_process_that_nobody_has_asked_about_writes_no_more(tmp_path: Path) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    ours = temporary_beside(tmp_path / "part.h5")
+    ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{zombie.pid}-")).touch()
+    remove_dead_leftovers(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    zombie.kill()
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    remove_dead_leftovers(tmp_path)
+    assert not list(tmp_path.iterdir())
+    zombie.wait()
 
 
 def test_what_somebody_is_writing_is_no_leftover(tmp_path: Path) -> None:
