@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.linear_cost
 
 The commands are those of a user, on generated files of 64 x 64 pixels and a tiny network, each a process of its own; the fit of
-the PCA is the step of `extract-features` alone, over embeddings that are all generated. About a quarter of an hour on two cores. Writes
+the PCA is the step of `extract-features` alone, over embeddings that are all generated. A quarter of an hour on two cores. Writes
 `benchmarks/results/linear_cost.json` and `.md`.
 """
 
