@@ -19,7 +19,7 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_square_slice
 from ich_seq.study.assemble import refuse_non_probabilities
-from ich_seq.study.chunks import in_chunks
+from ich_seq.study.chunks import in_chunks, one_ahead
 from ich_seq.study.score import CHUNK_SLICES, StudyModel, reach_of, read_chunk
 from ich_seq.volume import Slice
 
@@ -72,7 +72,7 @@ def score_series(model: StudyModel, rows: pd.DataFrame, root: Path) -> SeriesSco
     """
     prob, reduced, kept = [], [], []
     unreadable: list[str] = []
-    for chunk in in_chunks(_readable(rows, root, unreadable), CHUNK_SLICES, reach_of(model)):
+    for chunk in one_ahead(in_chunks(_readable(rows, root, unreadable), CHUNK_SLICES, reach_of(model))):
         chunk_prob, chunk_reduced = read_chunk(model, chunk)
         prob.append(chunk_prob)
         reduced.append(chunk_reduced)

@@ -1,6 +1,7 @@
 """Slices as they are read, a fixed number at a time, with the neighbours that a network reads beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ich_seq.errors import InputRefusedError
@@ -35,6 +36,21 @@ def in_chunks(slices: Iterator[tuple[int, Slice]], size: int, reach: int) -> Ite
         yield _chunk(held, asked)
         gone = max(asked.stop - reach, 0)
         held, below = held[gone:], asked.stop - gone
+
+
+def one_ahead(chunks: Iterator[Chunk]) -> Generator[Chunk]:
+    """The same chunks, each read in a thread of its own while the caller works on the one before; memory holds one more.
+
+    What reading a chunk raises comes when its turn comes. A caller that wants no more waits for the one that is being read.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming: Future[Chunk | None] = thread.submit(next, chunks, None)
+        try:
+            while (chunk := coming.result()) is not None:
+                coming = thread.submit(next, chunks, None)
+                yield chunk
+        finally:
+            coming.cancel()
 
 
 def _chunk(held: list[tuple[int, Slice]], asked: range) -> Chunk:

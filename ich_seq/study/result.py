@@ -237,7 +237,7 @@ class StudyResult(Part):
     findings: tuple[FindingSummary, ...]
     dropped: tuple[Dropped, ...]
     timings_s: dict[str, Millimetres]
-    """Seconds a phase, in the order in which they ran."""
+    """Seconds a phase, in the order in which they began; pixels are read while stage one computes."""
     versions: dict[str, str]
     """Of ichseq and of what it computed with, and the device."""
     computed: Computation | None = None

@@ -17,7 +17,7 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
 from ich_seq.model.runtime import FASTEST, WITH_TORCH, Compute, Runtime, choose
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
-from ich_seq.study.chunks import Chunk, in_chunks, refuse_alone
+from ich_seq.study.chunks import Chunk, in_chunks, one_ahead, refuse_alone
 from ich_seq.study.inputs import DicomStudy, Inputs, NiftiFile, Scan, find_studies
 from ich_seq.study.refusal import read_through, refusal_of
 from ich_seq.study.result import StudyResult
@@ -242,7 +242,7 @@ class _Scoring:
     ) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"], list[int]]:
         """Of every slice that can be decoded, feet to head, its probabilities, what stage two reads, and its index."""
         prob, reduced, places = [], [], []
-        for chunk in self._chunks(volume, reach_of(model), seconds):
+        for chunk in one_ahead(self._chunks(volume, reach_of(model), seconds)):
             places += chunk.indices
             with _timed(seconds, "stage_one"):
                 chunk_prob, chunk_reduced = read_chunk(model, chunk)
@@ -253,7 +253,10 @@ class _Scoring:
         return np.concatenate(prob), np.concatenate(reduced), places
 
     def _chunks(self, volume: Scan, reach: int, seconds: dict[str, float]) -> Iterator[Chunk]:
-        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with square pixels."""
+        """The slices that can be decoded, feet to head, in chunks of `CHUNK_SLICES`, with square pixels.
+
+        They are read while stage one computes, so the seconds of the two overlap.
+        """
         chunks = in_chunks(self._square(volume), CHUNK_SLICES, reach)
         while True:
             with _timed(seconds, "read_pixels"):

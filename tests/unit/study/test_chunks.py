@@ -1,5 +1,9 @@
 """Chunks of slices with their neighbours: whatever their size, each slice once and beside the same neighbours."""
 
+import threading
+import time
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from dicom_factory import make_series
@@ -15,7 +19,7 @@ from ich_seq.evaluation.scoring import score_series
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.headers import read_headers
 from ich_seq.study import score
-from ich_seq.study.chunks import in_chunks
+from ich_seq.study.chunks import Chunk, in_chunks, one_ahead
 
 ASIP = PreprocessConfig(windows=(Window(level=60, width=40),), mean=(0.0,), std=(1.0,), size=32, adjacent_slices=1)
 
@@ -49,6 +53,35 @@ def test_every_slice_is_asked_for_once_beside_its_neighbours(count: int, size: i
     wanted = {10 * at: list(range(max(at - reach, 0), min(at + reach + 1, count))) for at in range(count)}
     assert found == wanted
     assert read == list(range(count))
+
+
+def chunks_that_fail_after(good: int, begun: list[int]) -> Iterator[Chunk]:
+    for index in range(good + 1):
+        begun.append(index)
+        if index == good:
+            raise InputRefusedError("no more")
+        yield Chunk([], range(0), [index])
+
+
+def test_the_next_chunk_is_read_while_the_one_before_is_computed_and_no_further() -> None:
+    begun: list[int] = []
+    reading = one_ahead(chunks_that_fail_after(3, begun))
+    assert next(reading).indices == [0]
+    limit = time.monotonic() + 60
+    while len(begun) < 2 and time.monotonic() < limit:
+        time.sleep(0.001)
+    assert begun == [0, 1]
+    assert [next(reading).indices, next(reading).indices] == [[1], [2]]
+    with pytest.raises(InputRefusedError, match="no more"):
+        next(reading)
+
+
+def test_who_wants_no_more_chunks_leaves_no_thread() -> None:
+    before = threading.active_count()
+    reading = one_ahead(chunks_that_fail_after(9, []))
+    next(reading)
+    reading.close()
+    assert threading.active_count() == before
 
 
 def scores(result) -> np.ndarray:
