@@ -12,6 +12,7 @@ from ich_seq.labels import ANY_INDEX
 
 _CHUNK_ROWS = 65_536
 """A block is read as Python's strings, six times the size of what is kept of it."""
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 LISTED = 10
 """How many of the faulty a message names."""
 
@@ -22,7 +23,7 @@ def read_label_csv(path: Path) -> pd.DataFrame:
     A header cell that runs over several lines becomes one line.
 
     Raises:
-        DatasetError: no such file, or not CSV.
+        DatasetError: no such file, not CSV, or columns that anything but commas separates (`code` E-LABEL-INCOMPLETE).
     """
     try:
         with pd.read_csv(
@@ -33,6 +34,10 @@ def read_label_csv(path: Path) -> pd.DataFrame:
         raise DatasetError(f"{path}: no such file of labels", path=path) from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DatasetError(f"{path}: not a readable CSV file: {error}", path=path) from error
+    head = str(rows.columns[0])
+    if len(rows.columns) == 1 and (used := next((name for mark, name in _SEPARATORS.items() if mark in head), "")):
+        code = Code.E_LABEL_INCOMPLETE.value
+        raise DatasetError(f"{path}: {code}: {used} separate its columns; save it with commas", path=path, code=code)
     rows.columns = [" ".join(str(name).split()) for name in rows.columns]
     return rows
 

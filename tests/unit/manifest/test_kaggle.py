@@ -61,8 +61,8 @@ def test_any_other_than_the_or_of_the_five_is_refused(tmp_path: Path, positive: 
         read_labels(labels_file(tmp_path, rows("ID_0a", *positive)))
 
 
-def test_semicolons_are_refused_with_the_line_that_is_wanted(tmp_path: Path):
-    with pytest.raises(DatasetError, match="first line must be `ID,Label`, not `ID;Label`"):
+def test_semicolons_are_refused_with_the_way_out(tmp_path: Path):
+    with pytest.raises(DatasetError, match="semicolons separate its columns; save it with commas"):
         read_labels(labels_file(tmp_path, [line.replace(",", ";") for line in rows("ID_0a")], header="ID;Label"))
 
 

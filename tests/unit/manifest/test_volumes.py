@@ -14,6 +14,7 @@ from ich_seq.dicom import read_slice_hu, read_study_files
 from ich_seq.errors import DatasetError, PixelsUnreadableError
 from ich_seq.labels import LABEL_NAMES, SUBTYPE_NAMES
 from ich_seq.manifest.index import IndexChoices, index_dataset, split_record
+from ich_seq.manifest.own import read_own_labels
 from ich_seq.manifest.table import COLUMNS, OPTIONAL_COLUMNS, PER_SCAN, PER_SLICE, slice_places, write_table
 from ich_seq.nifti import NiftiScan, read_stored_slice
 from ich_seq.volume import WHOLE_FILE, Volume
@@ -299,6 +300,16 @@ def test_faulty_labels_of_own_data_are_refused(tmp_path: Path, key: str, rows: l
     write_own(tmp_path, key, rows)
     with pytest.raises(DatasetError, match=match):
         index_dataset("own", tmp_path, SPLIT, IndexChoices(jobs=1))
+
+
+@pytest.mark.parametrize(("mark", "said"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_labels_with_another_separator_than_commas_are_refused_with_the_way_out(tmp_path: Path, mark: str, said: str):
+    path = tmp_path / "labels.csv"
+    path.write_text(mark.join(["path", *SUBTYPE_NAMES]) + "\n" + mark.join(["a.dcm", *"00000"]) + "\n")
+    with pytest.raises(
+        DatasetError, match=f"labels.csv: E-LABEL-INCOMPLETE: {said} separate its columns; save it with commas"
+    ):
+        read_own_labels(path)
 
 
 def test_patients_of_another_table_can_be_left_out(tmp_path: Path):
