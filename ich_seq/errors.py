@@ -12,6 +12,7 @@
     │   ├── PixelsUnreadableError        3  one file whose pixels cannot be decoded
     │   └── DatasetError                 3  a training set whose files, labels or splits disagree
     ├── SomeStudiesFailedError           4  several studies: some were scored, some were not
+    ├── SomeRowsFailedError              4  a table of several methods: some rows were made, some were not
     ├── OutputError                      5  the output folder cannot be written, or the disk is full
     └── ModelError                       6  a model or a cache that cannot be used
         ├── BundleError                  6  a model bundle that is damaged or of the wrong kind
@@ -90,6 +91,12 @@ class DatasetError(InputRefusedError):
 
 class SomeStudiesFailedError(IchSeqError):
     """Several studies: some were scored, some were not."""
+
+    exit_code = 4
+
+
+class SomeRowsFailedError(IchSeqError):
+    """A table of several methods: some rows were made, some were not."""
 
     exit_code = 4
 

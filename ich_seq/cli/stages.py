@@ -223,21 +223,31 @@ def _write_evaluation(
     from ich_seq.evaluation.table import markdown_table
     from ich_seq.manifest.table import slice_places
     from ich_seq.report.evaluation_page import render_evaluation_page
-    from ich_seq.report.json_csv import inert_cell
     from ich_seq.report.mistakes import draw_mistakes
 
-    columns = ["series_instance_uid", "sop_instance_uid", "position_mm", *LABEL_NAMES]
-    stages = [f"{stage}_{name}" for stage in ("one", "two") for name in LABEL_NAMES]
     wanted = scores[scores["sop_instance_uid"].isin([each.sop_instance_uid for each in evaluation.mistakes])]
     spacing = zip(wanted["row_spacing_mm"], wanted["column_spacing_mm"], strict=True)
     places = dict(zip(wanted["sop_instance_uid"], zip(slice_places(wanted, root), spacing, strict=True), strict=True))
     drawn = draw_mistakes(evaluation.mistakes, places)
-    sheet = scores[columns + stages].assign(**{name: scores[name].map(inert_cell) for name in columns[:2]})
-    sheet.insert(0, "patient", scores["patient_id"].rank(method="dense").astype(int))
-    write_text(folder / "scores.csv", sheet.to_csv(index=False))
+    write_scores(folder / "scores.csv", scores)
     write_text(folder / "table.md", markdown_table(evaluation))
     write_text(folder / "evaluation.html", render_evaluation_page(evaluation, data, drawn))
     write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
+
+
+def write_scores(path: Path, scores: "pd.DataFrame") -> None:
+    """Truth and both stages' probabilities, a row a slice; patients are numbered.
+
+    Raises:
+        OutputError: disk full, or the folder is not writable.
+    """
+    from ich_seq.report.json_csv import inert_cell
+
+    columns = ["series_instance_uid", "sop_instance_uid", "position_mm", *LABEL_NAMES]
+    stages = [f"{stage}_{name}" for stage in ("one", "two") for name in LABEL_NAMES]
+    sheet = scores[columns + stages].assign(**{name: scores[name].map(inert_cell) for name in columns[:2]})
+    sheet.insert(0, "patient", scores["patient_id"].rank(method="dense").astype(int))
+    write_text(path, sheet.to_csv(index=False))
 
 
 def _add_to_card(model: Path, evaluation: "Evaluation", key: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ich_seq.config import load_config
+from ich_seq.config import Config, load_config
 from ich_seq.errors import DatasetError, UsageError
 from ich_seq.files import remove_dead_leftovers, replacing, sha256_of
 from ich_seq.manifest.split import check_no_leak
@@ -36,11 +36,22 @@ def begin_run(
     """Starts a run, or takes it up with the same config and table.
 
     Raises:
+        ConfigError: the config cannot be used.
+        UsageError, DatasetError, OutputError: as `begin_run_of`.
+    """
+    return begin_run_of(folder, load_config(config_name), table_path, root, device, jobs)
+
+
+def begin_run_of(
+    folder: Path, config: Config, table_path: Path, root: Path | None, device: str, jobs: int
+) -> StepContext:
+    """As `begin_run`, with the config itself.
+
+    Raises:
         UsageError: the folder holds a run with another config or another table, or the device is not there.
         DatasetError: a patient is in two splits, and the config does not ask for that; or labels are of scans only.
-        ConfigError, DatasetError, OutputError: the config, the table or the folder cannot be used.
+        DatasetError, OutputError: the table or the folder cannot be used.
     """
-    config = load_config(config_name)
     table = read_table(table_path)
     leaks_by_choice = config.split.first_series > 0  # to compare with published numbers
     if not leaks_by_choice:

@@ -113,7 +113,7 @@ def read_entry(folder: Path) -> Entry:
         evaluation = Evaluation.model_validate(strict_object(read_own(own / _FIGURES, MOST_JSON)))
     except (DamagedError, ValidationError) as error:
         raise DatasetError(f"{own / _FIGURES}: not an evaluation of this version; {again}") from error
-    return Entry(folder.name, folder, evaluation, _read_scores(own / _SCORES, again), _cost_of(folder))
+    return Entry(folder.name, folder, evaluation, read_scores(own / _SCORES, again), _cost_of(folder))
 
 
 def compare(entries: Sequence[Entry], rounds: int = ROUNDS, seed: int = 0) -> Comparison:
@@ -214,7 +214,12 @@ def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return len(one) == len(other) and bool((one[columns].to_numpy() == other[columns].to_numpy()).all())
 
 
-def _read_scores(path: Path, again: str) -> pd.DataFrame:
+def read_scores(path: Path, again: str) -> pd.DataFrame:
+    """The scores that an evaluation wrote, a row a slice in order of SOPInstanceUID; `again` says how to make them anew.
+
+    Raises:
+        DatasetError: missing, damaged, or of a version without what is needed.
+    """
     wanted = [*_NAMED, *LABEL_NAMES, *(f"{stage}_{name}" for stage in STAGES.values() for name in LABEL_NAMES)]
     try:
         table = pd.read_csv(path, dtype={"series_instance_uid": str, "sop_instance_uid": str})

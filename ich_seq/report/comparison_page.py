@@ -68,7 +68,7 @@ def comparison_markdown(found: Comparison) -> str:
     ]
     if published := _published_rows(found):
         tables.append(("In print", ["", "paper", "system", "figure", "in print", "here", "why they differ"], published))
-    parts = [f"## {title}\n\n{_table(head, rows)}" for title, head, rows in tables]
+    parts = [f"## {title}\n\n{markdown_rows(head, rows)}" for title, head, rows in tables]
     return "\n\n".join(["# Comparison", *([] if found.same_slices else [_NOT_THE_SAME]), *parts, NOTE]) + "\n"
 
 
@@ -132,9 +132,14 @@ def _published_rows(found: Comparison) -> list[list[str]]:
 
 
 def _roc_figure(found: Comparison, entries: Sequence[Entry]) -> str:
-    """One small picture a label; what a label cannot define is left empty."""
+    names = zip(found.costs, entries, strict=True)
+    return roc_figure([(name, entry, STAGE_TWO) for name, entry in names], found.level)
+
+
+def roc_figure(curves: Sequence[tuple[str, Entry, str]], level: str) -> str:
+    """ROC curves of a stage of each entry by name, of slices or scans, one small picture a label; what a label cannot define is left
+    empty."""
     figure = new_figure(9.3, 5.6)
-    key = STAGES[STAGE_TWO]
     for k, label in enumerate(LABELS):
         axes = figure.add_subplot(2, 3, k + 1)
         axes.set_title(label.title, fontsize=9, loc="left")
@@ -143,11 +148,11 @@ def _roc_figure(found: Comparison, entries: Sequence[Entry]) -> str:
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, linestyle=":")
-        for place, (name, entry) in enumerate(zip(found.costs, entries, strict=True)):
-            table = entry.scores if found.level == "slice" else entry.scores.groupby("series_instance_uid").max()
+        for place, (name, entry, stage) in enumerate(curves):
+            table = entry.scores if level == "slice" else entry.scores.groupby("series_instance_uid").max()
             truth = table[label.name].to_numpy(np.int64)
             if 0 < truth.sum() < len(truth):
-                across, up, _ = roc_curve(truth, table[f"{key}_{label.name}"].to_numpy())
+                across, up, _ = roc_curve(truth, table[f"{STAGES[stage]}_{label.name}"].to_numpy())
                 style = ("-", "--", "-.")[place // len(_LINES) % 3]
                 axes.plot(across, up, color=_LINES[place % len(_LINES)], linewidth=1.3, linestyle=style, label=name)
         axes.set_xlabel("1 - specificity", fontsize=7.5, color=SOFT)
@@ -157,7 +162,8 @@ def _roc_figure(found: Comparison, entries: Sequence[Entry]) -> str:
     return as_data_uri(figure)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def markdown_rows(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown, inert; all columns but the first two stand to the right."""
     rule = ["---", "---", *["---:"] * (len(head) - 2)]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in (head, rule, *rows))
 

@@ -1,0 +1,110 @@
+"""The rows of the table of the papers' methods, and the questions that pairs of rows answer."""
+
+from dataclasses import dataclass
+
+from ich_seq.evaluation.data import STAGE_ONE, STAGE_TWO
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow:
+    """One classifier of a paper: its shipped config, and the stage whose score is the paper's own result."""
+
+    config: str
+    paper: str
+    stage: str = STAGE_ONE
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two rows that differ in what a question asks: `second` has it, `first` has not; `where` tells the question's pairs apart."""
+
+    first: str
+    second: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What pairs of rows answer together; `caution` says what else they differ in."""
+
+    title: str
+    pairs: tuple[Pair, ...]
+    caution: str
+
+
+_LEE = "000, Lee 2019"
+_ASIP = "004, ASIP 2022"
+_TRUNKS = ("efficientnet", "resnet", "densenet")
+_WAYS = ("baseline", "optimised")
+
+ROWS = (
+    *(
+        PaperRow(f"lee2019_{name}", _LEE)
+        for name in ("linear_brain", "linear_blood", "linear_soft", "linear", "sigmoid", "two_step")
+    ),
+    PaperRow("fahim2021", "001, Al Fahim 2021", STAGE_TWO),
+    PaperRow("burduja2020", "001's source, Burduja 2020", STAGE_TWO),
+    PaperRow("kumar2021", "002, Kumar 2021"),
+    PaperRow("kumar2021_positives", "002, Kumar 2021"),
+    PaperRow("lussier", "003, Lussier"),
+    *(
+        PaperRow(f"asip2022_{trunk}_{given}_{way}", _ASIP)
+        for trunk in _TRUNKS
+        for given in ("windowed", "asip")
+        for way in _WAYS
+    ),
+)
+"""Every classifier of the five papers; the configs of the demo and of the table itself, and `recommended`, are of none."""
+
+QUICK_ROWS = ("kumar2021", "asip2022_densenet_windowed_baseline", "asip2022_densenet_asip_baseline")
+
+QUESTIONS = (
+    Question(
+        "Windowing, three linear windows instead of one",
+        tuple(Pair(f"lee2019_linear_{name}", "lee2019_linear", f"{name} alone") for name in ("brain", "blood", "soft")),
+        "Paper 000's three (brain, blood, bone) against each of its single windows; one trunk, one way of training.",
+    ),
+    Question(
+        "Windowing, sigmoid windows instead of linear ones",
+        (Pair("lee2019_linear", "lee2019_sigmoid", "brain, blood, bone"),),
+        "The same three windows, trunk and training.",
+    ),
+    Question(
+        "Neighbours, three slices in one window instead of one slice in three",
+        tuple(
+            Pair(f"asip2022_{trunk}_windowed_{way}", f"asip2022_{trunk}_asip_{way}", f"{trunk}, {way}")
+            for trunk in _TRUNKS
+            for way in _WAYS
+        ),
+        "As in paper 004, neighbours are gained and two windows are given up at once: the pairs cannot tell the two apart.",
+    ),
+    Question(
+        "Training, any weighs 5 and flips both ways",
+        tuple(
+            Pair(f"asip2022_{trunk}_{given}_baseline", f"asip2022_{trunk}_{given}_optimised", f"{trunk}, {given}")
+            for trunk in _TRUNKS
+            for given in ("windowed", "asip")
+        ),
+        "Paper 004's `optimised` against its `baseline`: both changes at once, as printed.",
+    ),
+    Question(
+        "Two steps, first any and then the subtypes among positives",
+        (Pair("lee2019_sigmoid", "lee2019_two_step", "sigmoid windows"),),
+        "Paper 000 proposes it and did not build it.",
+    ),
+)
+SECOND_STAGE = Question(
+    "Second stage, a BiLSTM over the scan",
+    (),
+    "Stage two reads the embeddings and the probabilities of stage one; only in the rows of paper 001 and of its source is it theirs.",
+)
+"""Of every row, stage two against stage one."""
+
+
+def row_of(config: str) -> PaperRow:
+    """The row of a shipped config.
+
+    Raises:
+        KeyError: it is of no paper.
+    """
+    return {row.config: row for row in ROWS}[config]

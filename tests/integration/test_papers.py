@@ -1,0 +1,148 @@
+"""`ichseq papers` on the small cohort: interrupted and resumed, a row that fails, one that cannot learn; whole in campaigns."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kills import digests, run_here
+
+from ich_seq.cli import paper_rows
+from ich_seq.training.run import open_run
+
+TABLE = """
+name = "tiny_table"
+about = "Two small networks at 32 pixels, for tests."
+[split]
+stage_one = 0.4
+stage_two = 0.2
+validation = 0.2
+test = 0.2
+[preprocess]
+size = 32
+[cnn]
+weights = "none"
+[train_cnn]
+epochs = 2
+steps_per_epoch = 2
+batch_size = 32
+learning_rate = 5e-4
+keep_tiles_in_memory = true
+workers = 0
+[features]
+pca_components = 8
+[lstm]
+hidden = 8
+layers = 1
+[train_lstm]
+epochs = 1
+learning_rate = 1e-3
+"""
+ROWS = ("lussier", "lee2019_linear")
+"""The second one's batch of 128 is larger than the cohort's training split."""
+
+
+@pytest.fixture(scope="module")
+def words(small_run, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command but for its rows; OUT is the last word."""
+    base = tmp_path_factory.mktemp("papers")
+    (base / "table.toml").write_text(TABLE)
+    shared = ["papers", "--table", str(small_run.table), "--config", str(base / "table.toml"), "--jobs", "1"]
+    return [*shared, "--quiet", "--out", str(base / "out")]
+
+
+@pytest.fixture(scope="module")
+def out(words: list[str]) -> Path:
+    """Interrupted before a row's stage two, then run to its end; what was done before is not done again."""
+    out, row = Path(words[-1]), [word for name in ROWS for word in ("--rows", name)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper_rows, "run_train_lstm", _interrupt)
+        code, said = run_here(*words, *row)
+    assert (code, said.strip().split("\n")[-1]) == (130, "interrupted; run the same command again to continue")
+    before = digests(out / "rows" / "lussier", "stage_one/*.safetensors")
+    code, said = run_here(*words, *row)
+    assert code == 4, said
+    assert "1 of 2 rows failed: lee2019_linear; the same command tries them again" in said
+    assert digests(out / "rows" / "lussier", "stage_one/*.safetensors") == before
+    return out
+
+
+def _interrupt(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_row_that_cannot_learn_and_the_one_that_failed_are_named(out: Path) -> None:
+    table = json.loads((out / "papers.json").read_text())
+    assert table["failed"] == {
+        "lee2019_linear": f"lee2019_linear: {_taught(out)} training slices make no batch of 128; use a larger table"
+    }
+    lussier = next(each for each in table["systems"] if each["row"] == "lussier" and each["own"])
+    assert not lussier["learnt"]
+    page = (out / "papers.md").read_text()
+    assert "| lussier | 003, Lussier | stage one | did not learn |" in page
+    assert (out / "papers.html").stat().st_size > 10_000
+
+
+def _taught(out: Path) -> int:
+    import pandas as pd
+
+    return int(pd.read_parquet(out / "rows" / "lussier" / "table.parquet")["split"].eq("stage_one").sum())
+
+
+def test_each_row_is_a_run_that_keeps_its_own_config_at_the_tables_size(out: Path) -> None:
+    config = open_run(out / "rows" / "lussier").config
+    assert (config.name, config.preprocess.size, config.preprocess.windowing) == ("lussier", 32, "largest_absolute")
+    assert (config.train_cnn.optimizer, config.train_cnn.batch_size) == ("adadelta", 80)
+    assert config.train_cnn.epochs * config.train_cnn.steps_per_epoch == 2, "160 visits are nearest to 128"
+    assert not list(out.glob("rows/*/stage_*/*.pt")), "finished rows keep no checkpoints"
+
+
+def test_finished_rows_are_kept_and_the_page_is_made_again(out: Path, words: list[str]) -> None:
+    before = digests(out, "rows/*/*.json") | digests(out, "papers.*")
+    (out / "papers.md").unlink()
+    code, said = run_here(*words, "--rows", "lussier")
+    assert code == 0, said
+    kept = {name: digest for name, digest in before.items() if name.startswith("rows")}
+    assert digests(out, "rows/*/*.json") == kept
+    assert (out / "papers.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--size", "48"], r"holds rows made with preprocess\.size = 32, not 48; choose another --out"),
+        (["--visits", "256"], r"holds rows made with train_cnn\.steps_per_epoch = 2, not 4; choose another --out"),
+        (["--visits", "100"], r"--visits 100: give a multiple of 64, such as 128"),
+        (["--pretrained"], r"holds rows made with cnn\.weights = none, not imagenet; choose another --out"),
+        (["--rows", "resnet"], r"--rows resnet: no such row; choose among lee2019_linear_brain, "),
+        (["--quick"], r"give --quick or --config, not both"),
+    ],
+)
+def test_other_settings_are_not_mixed_in(out: Path, words: list[str], more: list[str], said: str) -> None:
+    code, told = run_here(*words, *more)
+    assert code == 2
+    assert re.search(said, told), told
+
+
+def test_another_table_of_slices_is_not_mixed_in(out: Path, words: list[str], tmp_path: Path) -> None:
+    other = Path(words[2]).read_bytes()
+    changed = [*words]
+    changed[2] = str(tmp_path / "other.parquet")
+    Path(changed[2]).write_bytes(other + b"\0")
+    code, told = run_here(*changed)
+    assert code == 2
+    assert "holds rows made with another table of slices" in told
+
+
+@pytest.mark.campaign
+def test_quick_whole(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """Three rows of two trunks at 64 pixels, from making the scans to the page."""
+    code, said = run_here("papers", "--quick", "--out", str(tmp_path / "out"), "--quiet")
+    assert code == 0, said
+    table = json.loads((tmp_path / "out" / "papers.json").read_text())
+    assert len(table["facts"]) == 3
+    assert len({facts["method"].partition(",")[0] for facts in table["facts"].values()}) == 2
+    assert all(facts["visits"] == 1536 for facts in table["facts"].values())
+    record_property("learnt", ", ".join(each["row"] for each in table["systems"] if each["own"] and each["learnt"]))
