@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from embedding_writer import identity_of, scan
+from tiny_ensemble import write_tiny_ensemble
 from tiny_model import TRAINED_ON
 
 from ich_seq.config import CnnConfig, Config, LstmConfig, PreprocessConfig
@@ -23,6 +24,7 @@ from ich_seq.files import write_bytes
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import COLUMNS, read_table, write_table
 from ich_seq.model.bundle import BundleInfo, read_bundle, write_bundle
+from ich_seq.model.ensemble import read_ensemble_info
 from ich_seq.slices.tile_cache import claim_folder, open_tile_cache
 from ich_seq.slices.tile_part import TileFormat, part_paths
 from ich_seq.slices.tile_part import write_part as write_tiles
@@ -67,6 +69,12 @@ def bundle(folder: Path) -> None:
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
     write_bundle(folder, info, weights, "card")
+
+
+def ensemble(folder: Path) -> None:
+    member = folder.with_name(f"{folder.name} member")
+    bundle(member)
+    write_tiny_ensemble(folder, [member])
 
 
 def cache(folder: Path) -> None:
@@ -114,6 +122,7 @@ def state() -> dict[str, Any]:
 KINDS = {
     "bundle's description": Kind("model.json", bundle, read_bundle, BundleError),
     "bundle's weights": Kind("weights.safetensors", bundle, read_bundle, BundleError),
+    "ensemble's description": Kind("ensemble.json", ensemble, read_ensemble_info, BundleError),
     "part of the cache": Kind(
         f"parts/{part_name(identity_of(1))}",
         cache,

@@ -34,6 +34,7 @@ COMMANDS = {
     "train-lstm": ("train", "Train stage two, the sequence network, and write the model."),
     "evaluate": ("evaluate", "Measure a run on its held-out patients, or a model on any table."),
     "compare": ("compare", "Put several evaluated models side by side on one page."),
+    "ensemble": ("ensemble", "Make several models one, weighed on validation patients; search for the best subset."),
     "papers": ("papers", "Train the classifiers of five papers on one cohort, as one table."),
     "submit": ("submit", "Write the challenge's submission file for images without labels."),
     "export": ("export", "Make a model quick on processors: OpenVINO graphs and one ONNX file in its bundle."),

@@ -18,7 +18,11 @@ _WRITTEN = "evaluation.html, evaluation.json, table.md, scores.csv"
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the run whose held-out patients are measured.",
 )
-@click.option("--model", type=click.Path(path_type=Path), help="Folder of a model bundle, to be measured on --table.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Folder of a model bundle or an ensemble, to be measured on --table.",
+)
 @click.option(
     "--table",
     "table_path",
@@ -29,12 +33,7 @@ _WRITTEN = "evaluation.html, evaluation.json, table.md, scores.csv"
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="With --model: folder for what is written."
 )
-@click.option(
-    "--training-table",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="With --model: the table that the model was trained with, to see that no patient taught it.  [default: the one "
-    "beside the model in its run]",
-)
+@options.training_tables
 @click.option(
     "--allow-training-patients",
     is_flag=True,
@@ -51,7 +50,7 @@ def evaluate(
     root: Path | None,
     out: Path | None,
     *,
-    training_table: Path | None,
+    training_tables: tuple[Path, ...],
     allow_training_patients: bool,
     device: str,
     jobs: int,
@@ -64,7 +63,7 @@ def evaluate(
     HU histogram. With --model and --table on another dataset, with the thresholds and the calibration that the model ships;
     interrupted, the same command continues.
     """
-    optional = {"--root": root, "--training-table": training_table}
+    optional = {"--root": root, "--training-table": training_tables[0] if training_tables else None}
     optional["--allow-training-patients"] = Path() if allow_training_patients else None
     _check_form(run_folder, model, {"--table": table_path, "--out": out}, optional)
     from ich_seq.cli.stages import ExternalTable, run_evaluate, run_evaluate_model
@@ -76,7 +75,7 @@ def evaluate(
 
         evaluation, folder = run_evaluate(continue_run(run_folder, device, jobs), quiet=silent)
     elif model is not None and table_path is not None and out is not None:
-        asked = ExternalTable(table_path, root, training_table, allow_training_patients)
+        asked = ExternalTable(table_path, root, training_tables, allow_training_patients)
         evaluation, folder = run_evaluate_model(model, asked, out, (device, jobs), quiet=silent)
     else:
         raise UsageError("give --run RUN, or --model MODEL --table TABLE --out DIR")

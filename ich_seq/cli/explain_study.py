@@ -19,6 +19,7 @@ from ich_seq.study.score import Compute, FailedStudy, ScoredStudy, load_model, s
 if TYPE_CHECKING:
     from ich_seq.model.heat_scale import HeatScale, Stage
     from ich_seq.model.torch_backend import TorchModel
+    from ich_seq.study.ensemble import EnsembleModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class _Wish:
     "--model",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder of a model bundle with a scale for explanations (`ichseq explain-scale`).",
+    help="Folder of a model bundle with a scale for explanations (`ichseq explain-scale`), or of an ensemble of such.",
 )
 @click.option(
     "--out",
@@ -94,34 +95,43 @@ def explain_study(
     outside the head nothing is drawn. Nothing that is written names the patient. Research software, not for clinical use.
     """
     wish = _Wish(out, labels or LABEL_NAMES, slices == "all", stage, dicom, quiet)
-    loaded, scale = _model_and_scale(model, Compute(device, jobs))
+    loaded, scales = _model_and_scales(model, Compute(device, jobs))
     with output_folder(out), slices_progress(silent=quiet) as on_slices:
         outcomes = score_studies(paths, loaded, series_uid=series_uid, options=reading, on_slices=on_slices)
-        failed, explained = _explain_all(outcomes, loaded, scale, wish)
+        failed, explained = _explain_all(outcomes, loaded, scales, wish)
         raise_failures(failed, explained, paths)
 
 
-def _model_and_scale(folder: Path, compute: Compute) -> "tuple[TorchModel, HeatScale]":
-    """The model and its scale, which is read first: whoever lacks one hears so at once.
+def _model_and_scales(folder: Path, compute: Compute) -> "tuple[TorchModel | EnsembleModel, tuple[HeatScale, ...]]":
+    """The model and its scale, of an ensemble each member's, which are read first: whoever lacks one hears so at once.
 
     Raises:
-        BundleError: the model or its scale cannot be used.
+        BundleError: the model or a scale cannot be used.
         ModelError: not a model of two stages.
     """
     from ich_seq.model.bundle import read_info
+    from ich_seq.model.ensemble import is_ensemble, member_folder, read_ensemble_info
     from ich_seq.model.heat_scale import read_heat_scale
 
-    scale = read_heat_scale(folder, read_info(folder))
+    if is_ensemble(folder):
+        members = read_ensemble_info(folder).members
+        scales = tuple(read_heat_scale(member_folder(folder, place), each) for place, each in enumerate(members))
+    else:
+        scales = (read_heat_scale(folder, read_info(folder)),)
     from ich_seq.model.torch_backend import TorchModel
+    from ich_seq.study.ensemble import EnsembleModel
 
     loaded = load_model(folder, compute)
-    if not isinstance(loaded, TorchModel):
+    if not isinstance(loaded, TorchModel | EnsembleModel):
         raise ModelError(f"{folder}: not a model of two stages; explain one such model")
-    return loaded, scale
+    return loaded, scales
 
 
 def _explain_all(
-    outcomes: Iterator[ScoredStudy | FailedStudy], model: "TorchModel", scale: "HeatScale", wish: _Wish
+    outcomes: Iterator[ScoredStudy | FailedStudy],
+    model: "TorchModel | EnsembleModel",
+    scales: "tuple[HeatScale, ...]",
+    wish: _Wish,
 ) -> tuple[list[FailedStudy], int]:
     """Explains each study as soon as it is scored; returns those that failed and how many did not."""
     failed: list[FailedStudy] = []
@@ -133,7 +143,7 @@ def _explain_all(
         name = outcome.result.study_instance_uid
         folder = wish.out / study_folder_name(name) if outcome.studies > 1 else wish.out
         try:
-            _explain(outcome, model, scale, folder, wish)
+            _explain(outcome, model, scales, folder, wish)
         except IchSeqError as error:
             if error.exit_code != 3:  # what concerns the model or the disk concerns every study
                 raise
@@ -143,12 +153,24 @@ def _explain_all(
     return failed, explained
 
 
-def _explain(scored: ScoredStudy, model: "TorchModel", scale: "HeatScale", folder: Path, wish: _Wish) -> None:
+def _explain(
+    scored: ScoredStudy,
+    model: "TorchModel | EnsembleModel",
+    scales: "tuple[HeatScale, ...]",
+    folder: Path,
+    wish: _Wish,
+) -> None:
     from ich_seq.report.write_explanation import write_explanation
+    from ich_seq.study.ensemble import EnsembleModel
     from ich_seq.study.explain import Asked, explain_study
+    from ich_seq.study.explain_ensemble import explain_ensemble
 
     places = range(len(scored.result.slices)) if wish.every_slice else key_places(scored.result, wish.labels)
-    explanation = explain_study(scored, model, scale, Asked(tuple(places), wish.labels, wish.stage))
+    asked = Asked(tuple(places), wish.labels, wish.stage)
+    if isinstance(model, EnsembleModel):
+        explanation = explain_ensemble(scored, model, scales, asked)
+    else:
+        explanation = explain_study(scored, model, scales[0], asked)
     page = write_explanation(explanation, folder, dicom=wish.dicom)
     if wish.quiet:
         return

@@ -17,8 +17,8 @@ from ich_seq.errors import InputRefusedError, NoDicomError
 @click.argument("path", type=click.Path(path_type=Path))
 @options.as_json
 def inspect(path: Path, as_json: bool) -> None:
-    """Say in plain words what PATH is: a model, a study, a cache of embeddings or tiles, a run, results, a table of slices, or
-    a config.
+    """Say in plain words what PATH is: a model, an ensemble, a study, a cache of embeddings or tiles, a run, results, a table of
+    slices, or a config.
 
     A study may be a folder, a zip or a file; its series are listed, with the one that would be scored and why. Of a NIfTI volume it
     says how it lies and whether its values can be HU.
@@ -59,6 +59,7 @@ def _folder_kinds(path: Path) -> Iterator[_Kind]:
     from ich_seq.cli import descriptions
 
     inside = {item.name for item in path.iterdir()}
+    yield "ensemble.json" in inside, _of_ensemble, path
     yield "model.json" in inside, descriptions.of_model, path
     yield "extractor.txt" in inside or {"index.json", "parts"} <= inside, descriptions.of_cache, path
     yield "tiles.json" in inside, descriptions.of_tiles, path
@@ -76,6 +77,7 @@ def _file_kinds(path: Path) -> Iterator[_Kind]:
     is_parquet = path.is_file() and _starts_as_parquet(path)  # a pipe would be waited for
     folder = path.parent
     model, result = (folder / "model.json").exists(), folder / "result.json"
+    yield path.name == "ensemble.json", _of_ensemble, folder
     yield model and path.name in ("model.json", "weights.safetensors"), descriptions.of_model, folder
     yield path.name == "index.json", descriptions.of_cache, folder
     yield path.name in ("config.json", "run.json"), descriptions.of_run, folder
@@ -83,6 +85,12 @@ def _file_kinds(path: Path) -> Iterator[_Kind]:
     yield is_parquet or path.suffix in (".parquet", ".csv"), descriptions.of_table, path
     yield path.suffix == ".toml", descriptions.of_config, path
     yield True, _of_study, path
+
+
+def _of_ensemble(path: Path) -> Description:
+    from ich_seq.cli.ensemble_description import of_ensemble
+
+    return of_ensemble(path)
 
 
 def _starts_as_parquet(path: Path) -> bool:

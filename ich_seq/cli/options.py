@@ -29,6 +29,14 @@ root = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the images; by default the one that was indexed.",
 )
+training_tables = click.option(
+    "--training-table",
+    "training_tables",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With models: the table that a model was trained with, to see that no patient taught it; of an ensemble perhaps several.  "
+    "[default: the one beside the model in its run]",
+)
 config = click.option(
     "--config", "config_name", required=True, help="Name of a shipped config or path of a .toml file."
 )

@@ -15,8 +15,9 @@ import click
 from ich_seq.cli.progress import FitProgress, counting, fitting
 from ich_seq.cli.seeds import note_of, spread_line
 from ich_seq.cli.steps import StepContext, begin_tiles, image_folder
+from ich_seq.cli.teachers import training_tables_of
 from ich_seq.cli.terminal import printable
-from ich_seq.errors import DatasetError, OutputError, UsageError
+from ich_seq.errors import DatasetError, OutputError
 from ich_seq.files import make_folder, sha256_of, write_json, write_text
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.training import ranks
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from ich_seq.embeddings.stage import FeaturesReport
     from ich_seq.evaluation.data import EvaluationInput
     from ich_seq.evaluation.result import Evaluation
-    from ich_seq.model.bundle import TrainedOn
     from ich_seq.training.loop import FitResult
 
 
@@ -150,34 +150,34 @@ def run_evaluate(context: StepContext, *, quiet: bool) -> tuple["Evaluation", Pa
 
 @dataclass(frozen=True)
 class ExternalTable:
-    """A table to measure a model on: its path, its images' folder, the table that taught the model, and whether sharing is allowed."""
+    """A table to measure a model on: its path, its images' folder, tables that taught the model, and whether sharing is allowed."""
 
     path: Path
     root: Path | None
-    training_table: Path | None
+    training_tables: tuple[Path, ...]
     allow_training_patients: bool
 
 
 def run_evaluate_model(
     model: Path, asked: ExternalTable, out: Path, compute: tuple[str, int], *, quiet: bool
 ) -> tuple["Evaluation", Path]:
-    """A bundle on a table: the same outputs in `out`, and a section in the model's card; `compute` are device and threads.
+    """A bundle or ensemble on a table: the same outputs in `out`, and a section in its card; `compute` are device and threads.
 
     Raises:
         DatasetError: patients taught the model, or may have; too many slices cannot be read.
         BundleError, UsageError, OutputError: the model, the images' folder or `out` cannot be used.
     """
     from ich_seq.evaluation.external import evaluate_scored, score_rows
-    from ich_seq.evaluation.overlap import rows_to_evaluate
+    from ich_seq.evaluation.overlap import rows_for_all
     from ich_seq.evaluation.scoring import ScoreStore
     from ich_seq.manifest.table import read_table
-    from ich_seq.model.bundle import read_info
+    from ich_seq.model.ensemble import read_model_info
     from ich_seq.study.score import Compute, load_model
 
-    info, table, digest = read_info(model), read_table(asked.path), sha256_of(asked.path)
-    taught = _training_table(info.trained_on, model, asked.training_table)
+    info, table, digest = read_model_info(model), read_table(asked.path), sha256_of(asked.path)
+    teachers = training_tables_of(info.taught_by, [model], asked.training_tables)
     try:
-        scope = rows_to_evaluate(info.trained_on, table, digest, taught, asked.allow_training_patients)
+        scope = rows_for_all(teachers, table, digest, asked.allow_training_patients)
     except DatasetError as error:
         error.message = f"{asked.path}: {error.message}"
         raise
@@ -196,25 +196,6 @@ def run_evaluate_model(
     except OutputError as error:
         click.echo(f"the model's card stays as it is: {error.message}", err=True)
     return evaluation, out
-
-
-def _training_table(trained_on: "TrainedOn", model: Path, named: Path | None) -> "pd.DataFrame | None":
-    """The table that the model was trained with: the one that was named, or the one beside the model in its run; None without either.
-
-    Raises:
-        UsageError: the named one is another.
-    """
-    from ich_seq.manifest.table import read_table
-
-    beside = model.resolve().parent / "table.parquet"
-    path = named or (beside if beside.exists() else None)
-    if path is None:
-        return None
-    if sha256_of(path) == trained_on.table_sha256:
-        return read_table(path)
-    if named is not None:
-        raise UsageError(f"{named}: not the table that the model was trained with (its SHA-256 is another)")
-    return None
 
 
 def _write_evaluation(

@@ -43,13 +43,22 @@ def print_summary(result: StudyResult, page: Path, console: Console | None = Non
         )
     )
     console.print(_series(result), soft_wrap=True)
+    if result.model.members:
+        console.print(escape(printable(_ensemble(result))), soft_wrap=True)
     console.print(f"Trained on: {escape(printable(result.model.trained_on))}", style="bold")
     if result.computed is not None:
-        console.print(
-            f"Computed by {_RUNTIMES.get(result.computed.runtime, 'another runtime')} in {_how(result.computed)}"
-        )
+        runtimes = [_RUNTIMES.get(each, "another runtime") for each in result.computed.runtime.split(" and ")]
+        console.print(f"Computed by {' and '.join(runtimes)} in {_how(result.computed)}")
     console.print(result.notice, style="dim")
     console.print(Text(f"Report: {page}"), soft_wrap=True)
+
+
+def _ensemble(result: StudyResult) -> str:
+    """Which models were combined, and how."""
+    members = result.model.members
+    names = ", ".join(each.name for each in members)
+    told = f"Ensemble of {len(members)} by {result.model.combined_by}: {names}"
+    return f"{told}. A score is the share of them that say yes" if result.model.combined_by == "vote" else told
 
 
 def _how(computed: Computation) -> str:

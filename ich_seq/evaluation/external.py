@@ -16,7 +16,7 @@ from ich_seq.evaluation.scoring import ScoreStore, score_table
 from ich_seq.evaluation.whole import evaluate_whole
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import PER_SCAN
-from ich_seq.model.bundle import BundleInfo
+from ich_seq.model.ensemble import ModelInfo
 from ich_seq.slices.tiles import UNREADABLE_LIMIT
 from ich_seq.study.score import StudyModel
 
@@ -59,7 +59,7 @@ def score_rows(
 
 
 def evaluate_scored(
-    info: BundleInfo, scope: Scope, scored: ScoredTable, seed: int = 0
+    info: ModelInfo, scope: Scope, scored: ScoredTable, seed: int = 0
 ) -> tuple[Evaluation, EvaluationInput]:
     """The evaluation of a scored table, and what it rests on. Where a label is of a whole scan, nothing is counted by slice."""
     scores = scored.scores

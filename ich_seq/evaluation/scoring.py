@@ -29,7 +29,7 @@ DECIMALS = 9
 
 @dataclass(frozen=True, slots=True)
 class SeriesScores:
-    """Both stages' probabilities of one series, in the order of its rows, to nine decimals; nan where a slice cannot be read."""
+    """Both stages' probabilities of one series, in the order of its rows; nan where a slice cannot be read."""
 
     stage_one: Float64[np.ndarray, "s 6"]
     stage_two: Float64[np.ndarray, "s 6"]
@@ -55,17 +55,17 @@ def score_table(
         rows = series.sort_values(["position_mm", "sop_instance_uid"])
         found = store.find(rows)
         if found is None:
-            found = score_series(model, rows, root)
+            found = score_series(model, rows, root, store.decimals)
             if not found.unreadable:
                 store.add(rows, found)
         yield rows, found
         on_series(done, len(groups))
 
 
-def score_series(model: StudyModel, rows: pd.DataFrame, root: Path) -> SeriesScores:
+def score_series(model: StudyModel, rows: pd.DataFrame, root: Path, decimals: int | None = DECIMALS) -> SeriesScores:
     """Both stages on one series, whose rows run feet to head; slices that cannot be read are left out of it and named.
 
-    So is a slice alone, where the model reads neighbouring slices.
+    So is a slice alone, where the model reads neighbouring slices. Probabilities are rounded to `decimals`; None keeps every bit.
 
     Raises:
         ModelError: a probability is not a finite number in [0, 1]: it would look like a slice that cannot be read.
@@ -84,7 +84,9 @@ def score_series(model: StudyModel, rows: pd.DataFrame, root: Path) -> SeriesSco
         one[kept] = np.concatenate(prob)
         two[kept] = model.refine(np.concatenate(reduced), np.concatenate(prob))
         refuse_non_probabilities(one[kept], two[kept])
-    return SeriesScores(one.round(DECIMALS), two.round(DECIMALS), tuple(unreadable))
+    if decimals is not None:
+        one, two = one.round(decimals), two.round(decimals)
+    return SeriesScores(one, two, tuple(unreadable))
 
 
 def _readable(rows: pd.DataFrame, root: Path, unreadable: list[str]) -> Iterator[tuple[int, Slice]]:
@@ -101,14 +103,15 @@ def _readable(rows: pd.DataFrame, root: Path, unreadable: list[str]) -> Iterator
 class ScoreStore:
     """The scores of finished series as JSON lines, the first of which names the model; a line that a kill cut short is left out."""
 
-    def __init__(self, path: Path, model_digest: str) -> None:
-        """Takes up what is there, or begins.
+    def __init__(self, path: Path, model_digest: str, decimals: int | None = DECIMALS) -> None:
+        """Takes up what is there, or begins; scores are kept to `decimals`, or with None to the last bit.
 
         Raises:
             OutputError: the file holds scores of another model or of another version, or cannot be written.
         """
-        self.path = path
-        owner = {"model": model_digest, "version": STORE_VERSION}
+        self.path, self.decimals = path, decimals
+        exact = {"exact": True} if decimals is None else {}
+        owner = {"model": model_digest, "version": STORE_VERSION, **exact}
         lines = _lines_of(path)
         if lines[:1] != [owner] and path.exists() and path.stat().st_size:
             raise OutputError(

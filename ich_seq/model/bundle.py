@@ -62,6 +62,21 @@ class BundleInfo(BaseModel):
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     exported: Exported | None = None
 
+    @property
+    def adjacent_slices(self) -> int:
+        """So many slices on either side are read beside each."""
+        return self.preprocess.adjacent_slices
+
+    @property
+    def taught_by(self) -> tuple[TrainedOn, ...]:
+        """Whose scans taught it."""
+        return (self.trained_on,)
+
+    @property
+    def trained_on_words(self) -> str:
+        """What taught it, in a sentence."""
+        return self.trained_on.description
+
     def digest(self) -> str:
         """SHA-256 over this text, which itself holds the weights' digest: one name for the whole model.
 
@@ -123,6 +138,20 @@ def read_info(folder: Path) -> BundleInfo:
     Raises:
         BundleError: no bundle there, not JSON, changed since it was written, of another version, or with fields that do not fit.
     """
+    info = read_description(folder)
+    if info.labels != LABEL_NAMES:
+        raise BundleError(
+            f"{folder / 'model.json'}: its labels are {', '.join(info.labels)}; this version needs {', '.join(LABEL_NAMES)}"
+        )
+    return info
+
+
+def read_description(folder: Path) -> BundleInfo:
+    """As `read_info`, whatever the labels are.
+
+    Raises:
+        BundleError: as `read_info`.
+    """
     path = folder / "model.json"
     if not folder.is_dir():
         raise BundleError(
@@ -135,10 +164,14 @@ def read_info(folder: Path) -> BundleInfo:
                 f"{path}: bundle format {str(content.get('format_version'))[:20]}, and this version reads {FORMAT_VERSION}; "
                 "get a model for this version, or the version of ichseq that wrote it"
             )
-        info = BundleInfo.model_validate(unsealed(content, OWN_DIGEST))
+        return BundleInfo.model_validate(unsealed(content, OWN_DIGEST))
     except FileNotFoundError:
+        if (folder / "ensemble.json").exists():
+            raise BundleError(
+                f"{folder}: an ensemble, and one model is needed here; give one of its members, such as {folder / 'members' / '01'}"
+            ) from None
         raise BundleError(
-            f"{folder}: not a model bundle (no model.json); give the folder that `train-lstm` wrote"
+            f"{folder}: not a model bundle (no model.json); give the folder `model` that `train-lstm` or `ensemble` wrote"
         ) from None
     except DamagedError as error:
         raise BundleError(f"{path}: damaged ({error}); get the model again") from error
@@ -147,11 +180,6 @@ def read_info(folder: Path) -> BundleInfo:
         raise BundleError(
             f"{path}: damaged ({'.'.join(map(str, fault['loc']))}: {fault['msg']}); get the model again"
         ) from None
-    if info.labels != LABEL_NAMES:
-        raise BundleError(
-            f"{path}: its labels are {', '.join(info.labels)}; this version needs {', '.join(LABEL_NAMES)}"
-        )
-    return info
 
 
 def read_bundle(folder: Path) -> Bundle:

@@ -6,8 +6,9 @@ from pathlib import Path
 from ich_seq.calibration import Calibration
 from ich_seq.errors import BundleError
 from ich_seq.files import write_text
-from ich_seq.labels import LABELS
-from ich_seq.model.bundle import CARD_FILE, BundleInfo, read_info
+from ich_seq.labels import LABEL_NAMES, LABELS
+from ich_seq.model.bundle import CARD_FILE, BundleInfo
+from ich_seq.model.ensemble import EnsembleInfo, ModelInfo, read_model_info
 from ich_seq.thresholds import BALANCED, SCAN, SENSITIVE_RULE, Thresholds
 
 _SECTION = re.compile(r"<!-- evaluation (\S+) -->\n.*?<!-- end -->\n", re.DOTALL)
@@ -23,10 +24,13 @@ _RULES = {
 """What stage one's outputs mean where they are not six probabilities by themselves."""
 
 
-def model_card(info: BundleInfo) -> str:
+def model_card(info: ModelInfo) -> str:
     """The card of a model that nobody has evaluated yet."""
+    return _ensemble_card(info) if isinstance(info, EnsembleInfo) else _bundle_card(info)
+
+
+def _bundle_card(info: BundleInfo) -> str:
     trained, rules = info.trained_on, _RULES[info.cnn.output]
-    losses = "\n".join(f"- {stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items())
     return f"""# Model card: {info.name}
 
 {info.intended_use}
@@ -41,7 +45,44 @@ Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score
 {trained.description}
 {trained.patients} patients, {trained.scans} scans, {trained.slices} slices ({trained.dataset}).
 
-## Validation loss (weighted log loss, divisor 7)
+{_chosen(info)}
+Model digest: `{info.digest()}`.
+Weights SHA-256: `{info.weights_sha256}`; written by ichseq {info.ichseq_version}.
+"""
+
+
+def _ensemble_card(info: EnsembleInfo) -> str:
+    members = "\n".join(f"{number}. {describe_member(each)}" for number, each in enumerate(info.members, start=1))
+    taught = "\n".join(
+        f"- {each.description} {each.patients} patients, {each.scans} scans, {each.slices} slices ({each.dataset})."
+        for each in dict.fromkeys(member.trained_on for member in info.members)
+    )
+    return f"""# Model card: {info.name}
+
+{info.intended_use}
+
+## What it is
+An ensemble: each of its models reads every slice and the scan, and their probabilities are combined, stage by stage.
+{describe_combination(info)}
+Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score is the maximum over its slices.
+
+{members}
+
+## What taught its members
+{taught}
+
+## What chose it
+{describe_choice(info)}
+
+{_chosen(info)}
+Model digest: `{info.digest()}`; written by ichseq {info.ichseq_version}.
+"""
+
+
+def _chosen(info: ModelInfo) -> str:
+    """What validation patients say, as any model's card tells it."""
+    losses = "\n".join(f"- {stage.replace('_', ' ')}: {loss:.4f}" for stage, loss in info.validation_loss.items())
+    return f"""## Validation loss (weighted log loss, divisor 7)
 {losses}
 
 ## Calibration
@@ -49,19 +90,54 @@ Output: the probabilities of {", ".join(info.labels)}, per slice; a scan's score
 
 ## Thresholds
 {_thresholds(info.thresholds)}
-
-Model digest: `{info.digest()}`.
-Weights SHA-256: `{info.weights_sha256}`; written by ichseq {info.ichseq_version}.
 """
 
 
-def card_to_write(folder: Path, info: BundleInfo) -> str:
+def describe_member(info: BundleInfo) -> str:
+    """One model of an ensemble in a line."""
+    size = info.preprocess.size
+    return f"{info.name}: {info.cnn.backbone} on {size} x {size} pixels, {info.preprocess.describe()} (digest {info.digest()[:12]})"
+
+
+def describe_combination(info: EnsembleInfo) -> str:
+    """How probabilities are combined, with the weights of each label by stage two where they differ."""
+    told = {
+        "average": "Combined by their mean.",
+        "vote": "Combined by a vote: a score is the share of the models at or above their own thresholds, a tie is 0.5.",
+        "weighted": f"Combined by a mean weighted by each model's {info.stage_two.metric} on validation patients.",
+        "fitted": "Combined by a mean whose weights have the lowest log loss on validation patients.",
+    }[info.stage_two.method]
+    if info.stage_two.method in ("average", "vote"):
+        return told
+    shares = zip(LABEL_NAMES, zip(*info.stage_two.weights, strict=True), strict=True)
+    weights = "; ".join(f"{name} {', '.join(f'{share:.2f}' for share in row)}" for name, row in shares)
+    return f"{told} Weights in the order of the models: {weights}."
+
+
+def describe_choice(info: EnsembleInfo) -> str:
+    """On whom the ensemble was chosen, and what a search found."""
+    on, search = info.chosen_on, info.search
+    text = f"{on.patients} validation patients, {on.scans} scans, {on.slices} slices ({on.dataset})."
+    if not info.unseen:
+        text += " SOME OF THEM TAUGHT A MEMBER, or may have: every figure on them is too good."
+    if search is None:
+        return text
+    elsewhere = "unknown" if search.loss_elsewhere is None else f"{search.loss_elsewhere:.4f}"
+    return (
+        f"{text} The best of {search.subsets} subsets of {', '.join(search.tried)}: weighted log loss by {search.level} "
+        f"{search.loss:.4f}, of all together {search.loss_of_all:.4f}. Chance alone gives that advantage with p = "
+        f"{search.p_value:.3f} (White's reality check, {search.rounds} resamples of patients). The best of many looks better than "
+        f"it is: chosen on some patients, the best has a loss of {elsewhere} on others."
+    )
+
+
+def card_to_write(folder: Path, info: ModelInfo) -> str:
     """The card of a model that is about to be written to `folder`; the one that lies there if it is this very model's.
 
     A model that is written again the same keeps what evaluations have added.
     """
     try:
-        same = read_info(folder).digest() == info.digest()
+        same = read_model_info(folder).digest() == info.digest()
         return (folder / CARD_FILE).read_text(encoding="utf-8") if same else model_card(info)
     except (BundleError, OSError, UnicodeDecodeError):
         return model_card(info)
@@ -72,13 +148,13 @@ def add_section(folder: Path, key: str, markdown: str) -> Path:
 
     The key has no blanks.
 
-    model.json, whose digest names the model, stays as it is.
+    model.json (ensemble.json), whose digest names the model, stays as it is.
 
     Raises:
         BundleError: no model there.
         OutputError: the card cannot be written.
     """
-    card = card_to_write(folder, read_info(folder))
+    card = card_to_write(folder, read_model_info(folder))
     section = f"<!-- evaluation {key} -->\n{markdown.strip()}\n<!-- end -->\n"
     there = next((found for found in _SECTION.finditer(card) if found[1] == key), None)
     if there is None:

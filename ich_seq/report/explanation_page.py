@@ -82,7 +82,7 @@ def render_explanation_page(drawing: Drawing) -> str:
         opacity=_FIRST_OPACITY,
         convention=CONVENTION,
         meaning=MEANING,
-        scale=scale_words(explanation.scale),
+        scale=scale_words(explanation.scale, explanation.members),
         cells=cell_words(explanation, first.hu.shape, first.pixel_mm),
         slides=[_slide(drawing, place, [label.name for label in labels]) for place in explanation.places],
         rows=[_row(explanation, label.name) for label in labels],

@@ -1,5 +1,7 @@
 """What an explanation says in words, the same on the page, on pictures and in secondary captures."""
 
+from collections.abc import Sequence
+
 from ich_seq.labels import LABELS
 from ich_seq.model.heat_scale import HeatScale
 from ich_seq.report.curves import shown
@@ -26,8 +28,15 @@ def title_of(label: str) -> str:
     return next(each.title for each in LABELS if each.name == label)
 
 
-def scale_words(scale: HeatScale) -> str:
-    """What the colours are measured by, and on whom."""
+def scale_words(scale: HeatScale, members: Sequence[HeatScale] = ()) -> str:
+    """What the colours are measured by, and on whom; `members` are the scales of an ensemble's."""
+    if members:
+        return (
+            f"The scale is absolute, the same for every scan. Each of the {len(members)} models has one of its own: 1 is the "
+            f"{scale.percentile:g}th percentile of its map times its score over the validation slices that have the label. Drawn is "
+            "the mean of their maps on these scales, by the weights with which their scores are combined (a vote's in equal parts). "
+            "The line is at half of 1; hotter than 1 is drawn as 1."
+        )
     return (
         f"The scale is absolute, the same for every scan: 1 is the {scale.percentile:g}th percentile of map times score over the "
         f"{scale.patients} validation patients' slices that have the label ({scale.dataset}). The line is at half of it; hotter "
@@ -57,7 +66,12 @@ def cell_words(explanation: Explanation, shape: tuple[int, int], pixel_mm: float
     """How coarse the map is."""
     rows, columns = next(iter(explanation.heats.values())).cells.shape
     field = explanation.field(shape)
+    whose = (
+        "The models' maps, whose own cells may be larger, lie on a grid of"
+        if explanation.members
+        else "The network's map has"
+    )
     return (
-        f"The network's map has {rows} by {columns} cells of {field.height / rows * pixel_mm:.0f} by "
+        f"{whose} {rows} by {columns} cells of {field.height / rows * pixel_mm:.0f} by "
         f"{field.width / columns * pixel_mm:.0f} mm; between them it is smoothed, so its outlines are no outlines of blood."
     )

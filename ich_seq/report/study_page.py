@@ -31,6 +31,7 @@ _READING_WORDS = {
     Reading.INDETERMINATE.value: "Slices are missing and a bleed may lie between those that are there: whatever the score, "
     "nothing here reads absent.",
 }
+_VOTE_WORDS = "Scores are shares of votes, not probabilities: 1 says that every model of the ensemble votes for it."
 _GAPS_AT_A_GLANCE = 4
 _KINDS = {"refused": "Scored although refused:", "dropped": "Not used:", "warning": "Warning:", "note": "Note:"}
 
@@ -94,7 +95,8 @@ def _reading_words(result: StudyResult) -> str:
     """What the readings mean: of any haemorrhage first, else of the first label that has a threshold."""
     readings = [result.label(label.name).reading for label in (ANY, *SUBTYPES)]
     told = next((reading for reading in readings if reading != Reading.NOT_THRESHOLDED.value), readings[0])
-    return _READING_WORDS.get(told, "")
+    words = _READING_WORDS.get(told, "")
+    return f"{words} {_VOTE_WORDS}" if result.model.combined_by == "vote" else words
 
 
 def _noticed(result: StudyResult) -> list[_Noticed]:

@@ -86,7 +86,7 @@ def sheet_of(drawing: Drawing, heat: Heat) -> Image.Image:
         heat_words(heat, laid.hidden_share),
         *([neighbour_words(heat)] if heat.neighbours else []),
         f"{CONVENTION} {MEANING}",
-        scale_words(explanation.scale),
+        scale_words(explanation.scale, explanation.members),
         cell_words(explanation, plane.hu.shape, plane.pixel_mm),
     ]
     return draw_sheet(Sheet(panel.grey, heat_image(laid, drawing.box), panel.pixel_mm, heading, tuple(lines)))
@@ -107,6 +107,7 @@ def facts(drawing: Drawing, chosen: list[Heat]) -> dict[str, Any]:
         "model": {"name": result.model.name, "digest": result.model.digest},
         "stage": explanation.stage,
         "scale": explanation.scale.model_dump(mode="json"),
+        "member_scales": [scale.model_dump(mode="json") for scale in explanation.members],
         "heats": [_fact(drawing, heat, sheets.get(key)) for key, heat in explanation.heats.items()],
     }
 

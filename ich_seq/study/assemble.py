@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64
@@ -15,12 +16,14 @@ from ich_seq.dicom import Candidate, Finding
 from ich_seq.errors import ModelError
 from ich_seq.labels import LABEL_NAMES, LABELS, Label
 from ich_seq.model.bundle import BundleInfo
+from ich_seq.model.ensemble import EnsembleInfo, ModelInfo
 from ich_seq.study.check import verdict_of
 from ich_seq.study.inputs import Scan
 from ich_seq.study.result import (
     CalibratedProbabilities,
     Computation,
     LabelScore,
+    MemberIdentity,
     ModelIdentity,
     Peak,
     Probabilities,
@@ -52,12 +55,13 @@ class ScanProbabilities:
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """Which model computed, where, with which library and in which precision."""
+    """Which model computed, where, with which library and in which precision; of an ensemble each of its members."""
 
-    info: BundleInfo
+    info: ModelInfo
     device: str
     runtime: str = "torch"
     precision: str = "fp32"
+    members: tuple["ModelUse", ...] = ()
 
 
 def assemble(
@@ -84,7 +88,7 @@ def assemble(
         study_instance_uid=volume.study_instance_uid,
         series_instance_uid=volume.series_instance_uid,
         input_sha256=volume.pixel_digest(),
-        model=_model_identity(use.info),
+        model=_model_identity(use),
         scan=tuple(_label_score(label, slices, status, use.info, calibrated[label.name]) for label in LABELS),
         slices=slices,
         series=series_summary(volume),
@@ -111,7 +115,7 @@ def refuse_non_probabilities(*stages: Float[np.ndarray, "s l"]) -> None:
             raise ModelError(f"the model gave no number for slice {int(wrong[0]) + 1}; its weights cannot be used")
 
 
-def _calibrated_slices(info: BundleInfo, score: Float32[np.ndarray, "s l"]) -> list[CalibratedProbabilities | None]:
+def _calibrated_slices(info: ModelInfo, score: Float32[np.ndarray, "s l"]) -> list[CalibratedProbabilities | None]:
     """Of each slice, where the model calibrates; a label without a curve is null."""
     if info.calibration is None:
         return [None] * len(score)
@@ -120,7 +124,7 @@ def _calibrated_slices(info: BundleInfo, score: Float32[np.ndarray, "s l"]) -> l
     return [CalibratedProbabilities(**_where_curved(curves, row)) for row in rows]
 
 
-def _calibrated_scan(info: BundleInfo, score: Float32[np.ndarray, "s l"]) -> dict[str, float | None]:
+def _calibrated_scan(info: ModelInfo, score: Float32[np.ndarray, "s l"]) -> dict[str, float | None]:
     """Of the scan, from the largest score of its slices."""
     if info.calibration is None:
         return dict.fromkeys(LABEL_NAMES)
@@ -159,7 +163,7 @@ def _probabilities(row: Float32[np.ndarray, " l"]) -> Probabilities:
 
 
 def _label_score(
-    label: Label, slices: Sequence[SliceScore], status: Status, info: BundleInfo, calibrated: float | None
+    label: Label, slices: Sequence[SliceScore], status: Status, info: ModelInfo, calibrated: float | None
 ) -> LabelScore:
     highest = _peak(label.name, slices, "stage_two")
     shipped = None if info.thresholds is None else info.thresholds.find(SCAN, label.name)
@@ -187,16 +191,50 @@ def _peak(label: str, slices: Sequence[SliceScore], stage: str) -> Peak:
     )
 
 
-def _model_identity(info: BundleInfo) -> ModelIdentity:
+def _model_identity(use: ModelUse) -> ModelIdentity:
+    info = use.info
+    own = _of_ensemble(info, use.members) if isinstance(info, EnsembleInfo) else _of_one(info)
     return ModelIdentity(
         name=info.name,
         digest=info.digest(),
-        trained_on=info.trained_on.description,
-        backbone=info.cnn.backbone,
-        input_size=info.preprocess.size,
-        windows=tuple((window.level, window.width) for window in info.preprocess.windows),
+        trained_on=info.trained_on_words,
         calibrated=info.calibration is not None,
         thresholded=info.thresholds is not None,
+        **own,
+    )
+
+
+def _of_one(info: BundleInfo) -> dict[str, Any]:
+    return {
+        "backbone": info.cnn.backbone,
+        "input_size": info.preprocess.size,
+        "windows": tuple((window.level, window.width) for window in info.preprocess.windows),
+    }
+
+
+def _of_ensemble(info: EnsembleInfo, members: tuple[ModelUse, ...]) -> dict[str, Any]:
+    each = [_of_one(member) for member in info.members]
+    return {
+        "backbone": ", ".join(dict.fromkeys(one["backbone"] for one in each)),
+        "input_size": max(one["input_size"] for one in each),
+        "windows": tuple(dict.fromkeys(window for one in each for window in one["windows"])),
+        "combined_by": info.stage_two.method,
+        "members": tuple(map(_member_identity, members)),
+    }
+
+
+def _member_identity(use: ModelUse) -> MemberIdentity:
+    """Raises ValueError of an ensemble, which no ensemble holds."""
+    info = use.info
+    if isinstance(info, EnsembleInfo):
+        raise ValueError("an ensemble is no member of an ensemble")
+    return MemberIdentity(
+        name=info.name,
+        digest=info.digest(),
+        adjacent_slices=info.adjacent_slices,
+        runtime=use.runtime,
+        precision=use.precision,
+        **_of_one(info),
     )
 
 

@@ -51,7 +51,10 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The maps of a study: for each slice in `places`, feet to head, and each label in `labels` one of `heats`, by (slice, label)."""
+    """The maps of a study: for each slice in `places`, feet to head, and each label in `labels` one of `heats`, by (slice, label).
+
+    Of an ensemble `members` are its members' scales, and `scale` is that of their maps added up.
+    """
 
     result: StudyResult
     volume: Scan
@@ -61,6 +64,7 @@ class Explanation:
     heats: dict[tuple[int, str], Heat]
     scale: HeatScale
     preprocess: PreprocessConfig
+    members: tuple[HeatScale, ...] = ()
 
     def field(self, shape: tuple[int, int]) -> Field:
         """What the map covers of a slice with square pixels."""
@@ -129,12 +133,13 @@ def _heat(
         index=place,
         score=score,
         threshold=known.threshold,
-        verdict=_verdict(score, known.threshold, known.constant),
+        verdict=verdict_of(score, known.threshold, known.constant),
         cells=scaled(cells, score, known.constant),
     )
 
 
-def _verdict(score: float, threshold: float | None, constant: float | None) -> Verdict:
+def verdict_of(score: float, threshold: float | None, constant: float | None) -> Verdict:
+    """Whether a map is drawn, or why not."""
     if constant is None:
         return "no constant"
     if threshold is None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
 
-RESULT_VERSION = "1.3"
+RESULT_VERSION = "1.4"
 SCHEMA_FILE = "result.schema.json"
 
 LabelName = Literal["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any"]
@@ -185,6 +185,25 @@ class Dropped(Part):
     """Whether they belong to the series that was scored, which is then incomplete."""
 
 
+class MemberIdentity(Part):
+    """One model of an ensemble, and what computed it."""
+
+    name: str
+    digest: Sha256
+    """As `ModelIdentity.digest`."""
+    backbone: str
+    input_size: Annotated[int, Field(gt=0)]
+    """As `ModelIdentity.input_size`."""
+    windows: tuple[tuple[float, float], ...]
+    """Level and width in HU of each input channel."""
+    adjacent_slices: Count
+    """So many slices on either side are read beside each."""
+    runtime: str
+    """As `Computation.runtime`."""
+    precision: str
+    """As `Computation.precision`."""
+
+
 class ModelIdentity(Part):
     """Which model, and what taught it."""
 
@@ -193,19 +212,24 @@ class ModelIdentity(Part):
     """SHA-256 over the model's description, which holds the digest of its weights."""
     trained_on: str
     backbone: str
+    """Of an ensemble those of its members, each named once."""
     input_size: Annotated[int, Field(gt=0)]
-    """Rows and columns of the network's input, in pixels."""
+    """Rows and columns of the network's input, in pixels; of an ensemble the largest."""
     windows: tuple[tuple[float, float], ...]
-    """Level and width in HU of each input channel."""
+    """Level and width in HU of each input channel; of an ensemble each that a member has."""
     calibrated: bool
     thresholded: bool
+    combined_by: str | None = None
+    """How an ensemble combines its members: `average`, `vote`, `weighted` or `fitted`; null for one model. Since 1.4."""
+    members: tuple[MemberIdentity, ...] = ()
+    """Of an ensemble its models, in order; empty for one model. Since 1.4."""
 
 
 class Computation(Part):
     """What computed the scores."""
 
     runtime: str
-    """`torch` or `openvino`; later versions may add others."""
+    """`torch` or `openvino`, of an ensemble perhaps `torch and openvino`; later versions may add others."""
     precision: str
     """Of stage one's network: `fp32`, `bf16` or `int8`; windowing and stage two are always fp32."""
     device: str

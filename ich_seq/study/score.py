@@ -14,7 +14,8 @@ from ich_seq.dicom import AS_IT_IS, ReadOptions
 from ich_seq.dicom.resample import square_pixels
 from ich_seq.errors import IchSeqError, InputRefusedError, UsageError
 from ich_seq.labels import LABEL_NAMES
-from ich_seq.model.bundle import BundleInfo, read_bundle, read_info
+from ich_seq.model.bundle import read_bundle, read_info
+from ich_seq.model.ensemble import ModelInfo, is_ensemble, member_folder, read_ensemble_info, read_model_info
 from ich_seq.model.runtime import FASTEST, WITH_TORCH, Compute, Runtime, choose
 from ich_seq.study.assemble import ModelUse, ScanProbabilities, assemble
 from ich_seq.study.chunks import Chunk, in_chunks, one_ahead, refuse_alone
@@ -30,15 +31,19 @@ CHUNK_SLICES = 8
 
 @runtime_checkable
 class StudyModel(Protocol):
-    """What scoring needs of a model; `TorchModel` and `OpenVinoModel` are two.
+    """What scoring needs of a model; `TorchModel`, `OpenVinoModel` and `EnsembleModel` are three.
 
     `runtime` and `precision` say what computes it, for the result.
     """
 
-    info: BundleInfo
     device: str
     runtime: str
     precision: str
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        ...
 
     def read_slices(
         self, slices_hu: Sequence[Slice], asked: range | None = None
@@ -137,12 +142,20 @@ def score_studies(
 
 
 def load_model(folder: Path, compute: Compute = WITH_TORCH) -> StudyModel:
-    """A bundle, checked and ready to compute; torch is imported here if it is what computes.
+    """A bundle or an ensemble, checked and ready to compute; torch is imported here if it is what computes.
+
+    Of an ensemble each member is computed by what is chosen for it, as if it were alone.
 
     Raises:
         BundleError: damaged, changed, or not a bundle.
         UsageError: no such device, runtime or precision here.
     """
+    if is_ensemble(folder):
+        from ich_seq.study.ensemble import EnsembleModel
+
+        described = read_ensemble_info(folder)
+        places = range(len(described.members))
+        return EnsembleModel(described, [load_model(member_folder(folder, place), compute) for place in places])
     info = read_info(folder)
     choice = choose(folder, info, compute.runtime, compute.precision, compute.device)
     if choice.runtime == "openvino":
@@ -176,7 +189,7 @@ class _Scoring:
         self._on_slices = on_slices
         self._read_headers_s = 0.0
         if not isinstance(model, StudyModel):
-            read_info(Path(model))
+            read_model_info(Path(model))
 
     def read(self, paths: Sequence[str | Path], series_uid: str | None) -> Inputs:
         """The studies that there are; raises as `find_studies`."""
@@ -200,8 +213,7 @@ class _Scoring:
             model = self._loaded()
         try:
             probabilities, settled = self._both_stages(model, as_the_model_knows(opened.scan), seconds)
-            use = ModelUse(model.info, model.device, model.runtime, model.precision)
-            result = assemble(settled, probabilities, use, opened.candidates, inputs.dropped, seconds)
+            result = assemble(settled, probabilities, use_of(model), opened.candidates, inputs.dropped, seconds)
         except IchSeqError as error:
             return FailedStudy(name, error, len(inputs.studies))
         return ScoredStudy(result, settled, len(inputs.studies))
@@ -273,7 +285,13 @@ class _Scoring:
 
 def reach_of(model: StudyModel) -> int:
     """How many slices on either side the model reads beside each."""
-    return model.info.preprocess.adjacent_slices
+    return model.info.adjacent_slices
+
+
+def use_of(model: StudyModel) -> ModelUse:
+    """Which model computes, where and with what; of an ensemble each member too."""
+    members = getattr(model, "members", ())
+    return ModelUse(model.info, model.device, model.runtime, model.precision, tuple(map(use_of, members)))
 
 
 def read_chunk(model: StudyModel, chunk: Chunk) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s k"]]:

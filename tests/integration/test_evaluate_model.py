@@ -69,11 +69,11 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_figures(
     scored: list[str] = []
     real = scoring.score_series
 
-    def dies_in_the_second(model, rows, base):
+    def dies_in_the_second(model, rows, *rest):
         scored.append(rows["series_instance_uid"].iloc[0])
         if len(scored) == 2:
             raise KeyboardInterrupt
-        return real(model, rows, base)
+        return real(model, rows, *rest)
 
     monkeypatch.setattr(scoring, "score_series", dies_in_the_second)
     assert evaluate(*words, tmp_path / "out").exit_code == 130

@@ -67,11 +67,11 @@ def test_an_interrupted_submission_goes_on_with_the_series_that_were_done(root: 
     scored: list[str] = []
     real = scoring.score_series
 
-    def dies_in_the_second(model, rows, base):
+    def dies_in_the_second(model, rows, *rest):
         scored.append(rows["series_instance_uid"].iloc[0])
         if len(scored) == 2:
             raise KeyboardInterrupt
-        return real(model, rows, base)
+        return real(model, rows, *rest)
 
     monkeypatch.setattr(scoring, "score_series", dies_in_the_second)
     assert submit(root).exit_code == 130

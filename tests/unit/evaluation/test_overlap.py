@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from ich_seq.errors import DatasetError
-from ich_seq.evaluation.overlap import rows_to_evaluate, shared_patients
+from ich_seq.evaluation.overlap import rows_for_all, rows_to_choose_on, rows_to_evaluate, shared_patients
 from ich_seq.model.bundle import TrainedOn
 
 DIGEST, OTHER = "a" * 64, "b" * 64
@@ -65,3 +65,50 @@ def test_another_dataset_needs_nothing_and_equal_identifiers_there_are_chance() 
         scope = rows_to_evaluate(trained_on(), other, OTHER, taught, False)
         assert (scope.external, scope.training_patients) == (True, False)
     assert shared_patients(TAUGHT, table("cq500", {"p1": "test"}), related=False) == ["p1"]  # the very study
+
+
+def test_of_several_tables_that_taught_an_ensemble_each_may_forbid() -> None:
+    """The table at hand taught one member, another one a second member: those held out of the first are compared with the second."""
+    other = TrainedOn(dataset="own", description="", patients=1, scans=1, slices=1, table_sha256=OTHER)
+    stranger = table("own", {"p4": "test", "p9": "stage_one"})
+    scope = rows_for_all([(other, stranger), (trained_on(), TAUGHT)], TAUGHT, DIGEST, False)
+    assert scope.rows["patient_id"].tolist() == ["p4"]
+    assert (scope.external, scope.training_patients) == (False, False)
+    assert scope.measured_on == "Held-out patients of the table that the model was trained with."
+    teacher = table("own", {"p4": "stage_one"})
+    with pytest.raises(DatasetError, match="1 of 1 patients taught the model, p4 among them"):
+        rows_for_all([(trained_on(), TAUGHT), (other, teacher)], TAUGHT, DIGEST, False)
+    with pytest.raises(DatasetError, match="cannot be told; name the table"):
+        rows_for_all([(trained_on(), TAUGHT), (other, None)], TAUGHT, DIGEST, False)
+    allowed = rows_for_all([(trained_on(), TAUGHT), (other, teacher)], TAUGHT, DIGEST, True)
+    assert allowed.training_patients
+    assert allowed.measured_on.startswith("NOT HELD OUT: the very table")
+    abroad = TrainedOn(dataset="cq500", description="", patients=1, scans=1, slices=1, table_sha256=OTHER)
+    found = rows_for_all([(trained_on(), TAUGHT), (abroad, None)], TAUGHT, DIGEST, False)
+    assert found.measured_on.endswith(
+        "Whether the patients of another table, of cq500, are among them was not compared."
+    )
+
+
+def test_validation_patients_choose_an_ensemble_unless_they_taught_a_members_weights() -> None:
+    """Who validated a member may validate the ensemble too: that is the same choice once more."""
+    here = table("own", {"p1": "validation", "p3": "validation", "p7": "test"}).assign(labelled="slice")
+    alike = table("own", {"p1": "validation", "p3": "validation", "p7": "stage_one"})
+    scope = rows_to_choose_on([("one", (trained_on(), alike))], here, OTHER, False)
+    assert scope.rows["patient_id"].tolist() == ["p1", "p3"]
+    assert not scope.training_patients
+    with pytest.raises(DatasetError, match="1 of 2 validation patients taught two, p1 among them, which would"):
+        rows_to_choose_on([("one", (trained_on(), alike)), ("two", (trained_on(), TAUGHT))], here, OTHER, False)
+    with pytest.raises(
+        DatasetError, match="one was trained on own and this is another table of own: whether its validation"
+    ):
+        rows_to_choose_on([("one", (trained_on(), None))], here, OTHER, False)
+    for taught in (TAUGHT, None):
+        assert rows_to_choose_on([("one", (trained_on(), taught))], here, OTHER, True).training_patients
+    assert not rows_to_choose_on([("one", (trained_on("cq500"), None))], here, OTHER, False).training_patients
+
+
+def test_a_split_that_leaks_is_seen_in_the_very_table_that_taught_a_member() -> None:
+    leaking = pd.concat([TAUGHT, table("own", {"p1": "validation"}, "another study")]).assign(labelled="slice")
+    with pytest.raises(DatasetError, match="1 of 2 validation patients taught one, p1 among them"):
+        rows_to_choose_on([("one", (trained_on(), None))], leaking, DIGEST, False)

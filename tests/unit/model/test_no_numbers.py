@@ -8,7 +8,6 @@ import torch
 from dicom_factory import make_series, ramp_hu
 from tiny_model import load_tiny_model, write_tiny_model
 
-from ich_seq.config import PreprocessConfig
 from ich_seq.embeddings.extract import Extractor, read_series, store_series
 from ich_seq.errors import InputRefusedError, ModelError
 from ich_seq.evaluation.scoring import score_series
@@ -90,7 +89,7 @@ def test_a_model_that_gives_no_number_is_not_a_slice_that_cannot_be_read(tmp_pat
         prob[1, 2] = np.nan
         return prob, np.zeros((len(slices_hu), 4), np.float32)
 
-    info = SimpleNamespace(preprocess=PreprocessConfig())
+    info = SimpleNamespace(adjacent_slices=0)
     named = {"info": info, "device": "cpu", "runtime": "torch", "precision": "fp32"}
     broken = SimpleNamespace(**named, read_slices=read_slices, refine=lambda reduced, prob: prob)
     rows = rows_of(tmp_path / "scan")
