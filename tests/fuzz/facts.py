@@ -27,6 +27,7 @@ _GROUPS = {
     "RescaleType": "PixelValueTransformationSequence",
 }
 _LAYOUT = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
+_SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.2"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
 
 
@@ -114,6 +115,8 @@ def _frames(dataset: Dataset, known: Known | None, kept: bool) -> list[Facts]:
     count = 1 if frames in (None, UNREAD) else max(1, min(int(frames), 64))
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
+    if not per_frame and _text(dataset, "SOPClassUID") == _SINGLE_FRAME:
+        shared = None  # of this class no functional group is a part: PS3.3 A.3
     own: list[Any] = list(per_frame)[:64] or [None] * count
     layout = tuple(value(dataset, keyword) for keyword in _LAYOUT)
     stored = _stored(dataset, layout, max(count, len(own)), known, kept)
