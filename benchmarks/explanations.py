@@ -32,6 +32,7 @@ from ich_seq.files import write_json, write_text
 from ich_seq.labels import ANY, LABEL_NAMES
 from ich_seq.manifest.table import read_table
 from ich_seq.model.heat_scale import ONE, TWO
+from ich_seq.model.runtime import Compute
 from ich_seq.model.torch_backend import TorchModel
 from ich_seq.phantom.bleeds import MASK_CODES
 from ich_seq.phantom.cohort import read_truth
@@ -40,7 +41,7 @@ from ich_seq.sequence.network import SequenceNet
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.place import field_of, onto_slice
 from ich_seq.study.gradcam import GradCam
-from ich_seq.study.score import Compute, load_model
+from ich_seq.study.model import load_model
 from ich_seq.training.run import machine, open_run
 
 RESULTS = Path(__file__).parent / "results"

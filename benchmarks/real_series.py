@@ -17,7 +17,8 @@ from ich_seq.files import write_text
 from ich_seq.labels import LABELS
 from ich_seq.metrics import roc_auc
 from ich_seq.model.bundle import read_info
-from ich_seq.study.score import FailedStudy, load_model, score_studies
+from ich_seq.study.model import load_model
+from ich_seq.study.score import FailedStudy, score_studies
 
 PROJECT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"

@@ -149,7 +149,8 @@ def _make(
     from ich_seq.cli.progress import counting
     from ich_seq.evaluation.make_ensemble import make_ensemble
     from ich_seq.evaluation.member_scores import score_members
-    from ich_seq.study.score import Compute, load_model
+    from ich_seq.model.runtime import Compute
+    from ich_seq.study.model import load_model
 
     with counting(f"scoring with {len(members)} models", "series", quiet=quiet) as on_series:
         scored = score_members(

@@ -51,8 +51,9 @@ def explain_scale(
     from ich_seq.evaluation.heat_scale import fit_heat_scale
     from ich_seq.manifest.table import read_table
     from ich_seq.model.heat_scale import write_heat_scale
+    from ich_seq.model.runtime import Compute
     from ich_seq.model.torch_backend import TorchModel
-    from ich_seq.study.score import Compute, load_model
+    from ich_seq.study.model import load_model
 
     if run_folder is not None:
         from ich_seq.cli.steps import continue_run

@@ -13,8 +13,10 @@ from ich_seq.cli.summary import slices_progress
 from ich_seq.dicom import ReadOptions
 from ich_seq.errors import IchSeqError, ModelError
 from ich_seq.labels import LABEL_NAMES
+from ich_seq.model.runtime import Compute
+from ich_seq.study.model import load_model
 from ich_seq.study.result import StudyResult
-from ich_seq.study.score import Compute, FailedStudy, ScoredStudy, load_model, score_studies
+from ich_seq.study.score import FailedStudy, ScoredStudy, score_studies
 
 if TYPE_CHECKING:
     from ich_seq.model.heat_scale import HeatScale, Stage

@@ -14,9 +14,11 @@ from ich_seq.files import make_folder
 from ich_seq.labels import ANY, SUBTYPE_NAMES
 from ich_seq.manifest.index import IndexChoices, index_dataset, summarise
 from ich_seq.manifest.table import write_table
+from ich_seq.model.runtime import Compute
 from ich_seq.phantom.cohort import CohortSpec, is_cohort_of, write_cohort
 from ich_seq.report.write import write_study
-from ich_seq.study.score import Compute, FailedStudy, load_model, score_studies
+from ich_seq.study.model import load_model
+from ich_seq.study.score import FailedStudy, score_studies
 
 DATASET = "phantom"
 

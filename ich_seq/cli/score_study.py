@@ -15,10 +15,10 @@ from ich_seq.cli.terminal import printable
 from ich_seq.dicom import ReadOptions
 from ich_seq.errors import SomeStudiesFailedError
 from ich_seq.files import make_folder, output_errors
-from ich_seq.model.runtime import Precision, Runtime
+from ich_seq.model.runtime import Compute, Precision, Runtime
 from ich_seq.report.worklist import Listed, write_worklist
 from ich_seq.report.write import write_study
-from ich_seq.study.score import Compute, FailedStudy, ScoredStudy, score_studies
+from ich_seq.study.score import FailedStudy, ScoredStudy, score_studies
 
 DEFAULT_OUT = Path("scores")
 

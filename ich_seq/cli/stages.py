@@ -172,7 +172,8 @@ def run_evaluate_model(
     from ich_seq.evaluation.scoring import ScoreStore
     from ich_seq.manifest.table import read_table
     from ich_seq.model.ensemble import read_model_info
-    from ich_seq.study.score import Compute, load_model
+    from ich_seq.model.runtime import Compute
+    from ich_seq.study.model import load_model
 
     info, table, digest = read_model_info(model), read_table(asked.path), sha256_of(asked.path)
     teachers = training_tables_of(info.taught_by, [model], asked.training_tables)

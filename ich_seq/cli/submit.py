@@ -41,7 +41,8 @@ def submit(
     from ich_seq.evaluation.submission import read_sample, read_unlabelled, write_submission
     from ich_seq.files import make_folder
     from ich_seq.manifest.description import load_description
-    from ich_seq.study.score import Compute, load_model
+    from ich_seq.model.runtime import Compute
+    from ich_seq.study.model import load_model
 
     description = load_description(dataset)
     if sample is None:

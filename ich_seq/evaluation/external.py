@@ -18,7 +18,7 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import PER_SCAN
 from ich_seq.model.ensemble import ModelInfo
 from ich_seq.slices.tiles import UNREADABLE_LIMIT
-from ich_seq.study.score import StudyModel
+from ich_seq.study.model import StudyModel
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ich_seq.evaluation.scoring import ScoreStore
 from ich_seq.files import make_folder
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.model.members import Member
-from ich_seq.study.score import StudyModel
+from ich_seq.study.model import StudyModel
 from ich_seq.thresholds import SCAN
 
 

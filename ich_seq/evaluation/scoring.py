@@ -19,8 +19,8 @@ from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.table import slice_places
 from ich_seq.nifti import read_square_slice
 from ich_seq.study.assemble import refuse_non_probabilities
-from ich_seq.study.chunks import in_chunks, one_ahead
-from ich_seq.study.score import CHUNK_SLICES, StudyModel, reach_of, read_chunk
+from ich_seq.study.chunks import CHUNK_SLICES, in_chunks, one_ahead
+from ich_seq.study.model import StudyModel, reach_of, read_chunk
 from ich_seq.volume import Slice
 
 STORE_VERSION = 3

@@ -13,7 +13,7 @@ from ich_seq.manifest.description import DatasetDescription
 from ich_seq.manifest.headers import Progress, read_headers
 from ich_seq.manifest.label_files import need_columns, read_label_csv, refused
 from ich_seq.manifest.table import sort_slices
-from ich_seq.study.score import StudyModel
+from ich_seq.study.model import StudyModel
 
 _COLUMNS = ("ID", "Label")
 

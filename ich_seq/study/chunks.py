@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from ich_seq.errors import InputRefusedError
 from ich_seq.volume import Slice
 
+CHUNK_SLICES = 8
+"""Slices that go through stage one at once: fixed, so that the numbers and the memory do not depend on the scan's length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

@@ -13,7 +13,7 @@ from ich_seq.model.reading import SliceReading
 from ich_seq.volume import Slice
 
 if TYPE_CHECKING:
-    from ich_seq.study.score import StudyModel
+    from ich_seq.study.model import StudyModel
 
 
 class EnsembleModel:

@@ -18,8 +18,7 @@ from ich_seq.errors import ConfigError, ModelError
 from ich_seq.sequence.network import SequenceNet
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.read import network_tiles, refuse_non_numbers
-from ich_seq.study.chunks import in_chunks
-from ich_seq.study.score import CHUNK_SLICES
+from ich_seq.study.chunks import CHUNK_SLICES, in_chunks
 from ich_seq.volume import Slice
 
 _WITHOUT_AT_ONCE = 32

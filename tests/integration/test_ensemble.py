@@ -22,7 +22,7 @@ from ich_seq.manifest.table import read_table
 from ich_seq.metrics import weighted_log_loss
 from ich_seq.model.bundle import read_info
 from ich_seq.model.ensemble import read_ensemble_info
-from ich_seq.study.score import load_model
+from ich_seq.study.model import load_model
 
 
 def ichseq(*words: object) -> Result:

@@ -25,8 +25,9 @@ from ich_seq.errors import IncompleteSeriesError, InputRefusedError, UsageError
 from ich_seq.files import temporary_beside
 from ich_seq.labels import LABEL_NAMES, RESEARCH_NOTICE
 from ich_seq.report.curves import unbroken_runs
+from ich_seq.study.chunks import CHUNK_SLICES
 from ich_seq.study.result import Gap, Status, StudyResult, result_schema
-from ich_seq.study.score import CHUNK_SLICES, FailedStudy, ScoredStudy, score_studies
+from ich_seq.study.score import FailedStudy, ScoredStudy, score_studies
 
 FILES = {"result.json", "slices.csv", "report.html"}
 

@@ -20,7 +20,7 @@ from ich_seq.model.bundle import read_info
 from ich_seq.model.card import add_section
 from ich_seq.model.ensemble import read_ensemble_info, read_model_info
 from ich_seq.model.members import Member, find_members, why_not_together, write_ensemble
-from ich_seq.study.score import load_model
+from ich_seq.study.model import load_model
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from tiny_model import load_tiny_model
 from ich_seq.combining import Combination, average, equal_weights
 from ich_seq.errors import InputRefusedError
 from ich_seq.study.ensemble import EnsembleModel, combined
+from ich_seq.study.model import StudyModel, load_model
 from ich_seq.study.result import StudyResult
-from ich_seq.study.score import StudyModel, load_model, score_study
+from ich_seq.study.score import score_study
 
 SLICES = 19
 """Two chunks of eight and a rest."""

@@ -21,7 +21,8 @@ from ich_seq.study.ensemble import EnsembleModel
 from ich_seq.study.explain import Asked, Explanation, explain_study
 from ich_seq.study.explain_ensemble import GRID_CELLS, ensemble_scale, onto_grid
 from ich_seq.study.explain_ensemble import explain_ensemble as explain
-from ich_seq.study.score import ScoredStudy, StudyModel, score_studies
+from ich_seq.study.model import StudyModel
+from ich_seq.study.score import ScoredStudy, score_studies
 from ich_seq.thresholds import Threshold, Thresholds
 
 FIRST, SECOND = 0.01, 0.002
