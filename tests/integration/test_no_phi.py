@@ -22,7 +22,7 @@ stage_two = 0.25
 validation = 0.25
 test = 0.25
 [preprocess]
-size = 32
+size = 64
 [cnn]
 backbone = "resnext14_8x4d"
 weights = "none"
@@ -185,6 +185,14 @@ def test_training_and_evaluating_on_own_data_name_nobody(tmp_path: Path) -> None
     cut.write_bytes(whole)
     for command in ("train-lstm", "evaluate"):
         silent(command, "--run", folder, "--jobs", 1)
-    for path in (table, folder, folder / "model"):
+    silent("explain-scale", "--run", folder, "--jobs", 1)
+    silent("ensemble", folder, "--table", table, "--out", work / "few", "--jobs", 1)
+    few = ("--model", work / "few" / "model", "--jobs", 1)
+    silent(
+        "score-study", tmp_path / "data" / "zqfile 0", tmp_path / "data" / "zqfile 1", *few, "--out", work / "scored"
+    )
+    silent("explain-study", tmp_path / "data" / "zqfile 1", *few, "--out", work / "explained", "--dicom")
+    assert (work / "scored" / "worklist.html").exists()
+    for path in (table, folder, folder / "model", work / "few" / "model"):
         silent("inspect", path)
     assert leaks_below(work) == []
