@@ -238,6 +238,8 @@ Each time divided by that line:
 
 Peak memory of the largest single process, judged from 4x on, where a block of {FULL_BLOCK:,} slices for the PCA is full. Stage two's
 limit is {MOST_KB:.0f} kB a slice and the coordinates and labels that it holds; the others may grow by {TOLERANCE_MB} MB at most.
+What grows with slices in index and extract-features is the table of slices, which they hold: with reading and checking it some
+2 kB a slice, 1.9 GB at RSNA's size ([rsna_size.md](rsna_size.md)).
 
 | peak MB | {head} | kB a slice | limit | held |
 | --- |{rule} ---: | --- | --- |
