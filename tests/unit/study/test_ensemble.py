@@ -14,9 +14,16 @@ from ich_seq.study.ensemble import EnsembleModel, combined
 from ich_seq.study.model import StudyModel, load_model
 from ich_seq.study.result import StudyResult
 from ich_seq.study.score import score_study
+from ich_seq.training.compute import set_threads
 
 SLICES = 19
 """Two chunks of eight and a rest."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_threads() -> None:
+    """Models that were loaded and those that scoring loads compute on as many threads: another number sums in another order."""
+    set_threads(0)
 
 
 @pytest.fixture(scope="module")
