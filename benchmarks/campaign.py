@@ -91,7 +91,8 @@ def read_cases(report: Path) -> list[Case]:
     found = []
     for case in ElementTree.parse(report).getroot().iter("testcase"):  # noqa: S314  # written by pytest just now
         outcome = next((kind for kind in ("failure", "error", "skipped") if case.find(kind) is not None), "passed")
-        name = case.get("name") or ""
+        if not (name := case.get("name")):  # where pytest was interrupted
+            continue
         parts = _CASE.fullmatch(name)
         struck = (parts["command"], parts["signal"]) if parts else ("", "")
         said = {str(item.get("name")): str(item.get("value")) for item in case.iter("property")}

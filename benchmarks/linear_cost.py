@@ -238,8 +238,9 @@ Each time divided by that line:
 
 Peak memory of the largest single process, judged from 4x on, where a block of {FULL_BLOCK:,} slices for the PCA is full. Stage two's
 limit is {MOST_KB:.0f} kB a slice and the coordinates and labels that it holds; the others may grow by {TOLERANCE_MB} MB at most.
-What grows with slices in index and extract-features is the table of slices, which they hold: with reading and checking it some
-2 kB a slice, 1.9 GB at RSNA's size ([rsna_size.md](rsna_size.md)).
+index and extract-features hold the table of slices, which is a part of what they grow by (0.22 kB a slice; reading one of 256,000
+slices instead of 32,000 took 0.6 kB a slice more); the rest is what libraries keep. At RSNA's size the table, the cache's index and
+the PCA together peak at 1.9 GB ([rsna_size.md](rsna_size.md)).
 
 | peak MB | {head} | kB a slice | limit | held |
 | --- |{rule} ---: | --- | --- |

@@ -52,6 +52,7 @@ def compare(folders: tuple[Path, ...], out: Path, *, as_json: bool, quiet: bool)
 
 
 def _text(found: "Comparison") -> str:
+    from ich_seq.evaluation.table import aligned
     from ich_seq.report.evaluation_parts import shown
 
     rows = [("", "system", "AUC any", "against the first", "weighted log loss")]
@@ -59,7 +60,5 @@ def _text(found: "Comparison") -> str:
         against = "" if each.auc_difference is None else shown(each.auc_difference, "+")
         system = f"{each.system} (did not learn)" if each.learnt is False else each.system
         rows.append((printable(each.entry), system, shown(each.auc[-1]), against, shown(each.weighted_log_loss)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     same = [] if found.same_slices else ["Not measured on the same slices: no differences are given."]
-    return "\n".join([*lines, "", *same, "Brackets: 95 % intervals, resampling patients."])
+    return "\n".join([*aligned(rows), "", *same, "Brackets: 95 % intervals, resampling patients."])

@@ -172,13 +172,13 @@ def _write_choice(out: Path, made: "Made") -> dict:
 
 
 def _print(out: Path, made: "Made") -> None:
+    from ich_seq.evaluation.table import aligned
     from ich_seq.model.card import describe_choice, describe_combination
     from ich_seq.report.ensemble_choice import figure_cells, remarks
 
     rows = [["", "loss by slice", "loss by scan", "AUC any by slice", "by scan"], *map(figure_cells, made.figures)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo(printable("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()))
+    for line in aligned(rows):
+        click.echo(printable(line))
     click.echo()
     if made.found is not None:
         kept = ", ".join(made.offered[place] for place in made.found.subsets[0].members)

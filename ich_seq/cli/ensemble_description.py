@@ -1,9 +1,13 @@
 """What an ensemble is, in plain words."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ich_seq.cli.descriptions import Description
 from ich_seq.errors import BundleError
+
+if TYPE_CHECKING:
+    from ich_seq.model.ensemble import EnsembleInfo
 
 
 def of_ensemble(folder: Path) -> Description:
@@ -12,28 +16,11 @@ def of_ensemble(folder: Path) -> Description:
     Raises:
         BundleError: it, or a member, is damaged, changed, or of another version.
     """
-    from ich_seq.cli.export_description import checked_export
-    from ich_seq.model.bundle import WEIGHTS_FILE, read_bundle
-    from ich_seq.model.card import (
-        describe_calibration,
-        describe_choice,
-        describe_combination,
-        describe_member,
-        describe_thresholds,
-    )
-    from ich_seq.model.ensemble import member_folder, read_ensemble_info
+    from ich_seq.model.card import describe_calibration, describe_choice, describe_combination, describe_thresholds
+    from ich_seq.model.ensemble import read_ensemble_info
 
     info = read_ensemble_info(folder)
-    members, size = [], 0
-    for place, member in enumerate(info.members):
-        own = member_folder(folder, place)
-        try:
-            read_bundle(own)
-            exported = "" if checked_export(own, member) is None else ", exported"
-        except BundleError as error:
-            raise BundleError(f"member {place + 1}: {error.message}") from error
-        members.append(f"{place + 1:02d}: {describe_member(member)}{exported}")
-        size += (own / WEIGHTS_FILE).stat().st_size
+    members, size = _members(folder, info)
     return Description(
         "ensemble",
         f"an ensemble of {len(members)} named {info.name}, whole and unchanged",
@@ -54,3 +41,23 @@ def of_ensemble(folder: Path) -> Description:
             "intended use": info.intended_use,
         },
     )
+
+
+def _members(folder: Path, info: "EnsembleInfo") -> tuple[list[str], int]:
+    """A line for each member, whose weights are read, and the bytes of all weights."""
+    from ich_seq.cli.export_description import checked_export
+    from ich_seq.model.bundle import WEIGHTS_FILE, read_bundle
+    from ich_seq.model.card import describe_member
+    from ich_seq.model.ensemble import member_folder
+
+    lines, size = [], 0
+    for place, member in enumerate(info.members):
+        own = member_folder(folder, place)
+        try:
+            read_bundle(own)
+            exported = "" if checked_export(own, member) is None else ", exported"
+        except BundleError as error:
+            raise BundleError(f"member {place + 1}: {error.message}") from error
+        lines.append(f"{place + 1:02d}: {describe_member(member)}{exported}")
+        size += (own / WEIGHTS_FILE).stat().st_size
+    return lines, size

@@ -44,17 +44,18 @@ def axes_of(header: SliceHeader) -> tuple[Float64[np.ndarray, "3"], Float64[np.n
 
     Source: DICOM PS3.3 C.7.6.2.1.1: the first three values run along a row, so with the column index.
     """
-    if header.image_orientation_patient is None:
-        raise ValueError(f"no ImageOrientationPatient in {header.name}")
-    along_row, along_column, _ = _directions(header.image_orientation_patient)
-    return along_row, along_column
+    return _directions_of(header)[:2]
 
 
 def normal_of(header: SliceHeader) -> Float64[np.ndarray, "3"]:
     """The unit normal of the slice plane in LPS that points to the patient's head. Raises ValueError where it has no orientation."""
+    return _directions_of(header)[2]
+
+
+def _directions_of(header: SliceHeader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if header.image_orientation_patient is None:
         raise ValueError(f"no ImageOrientationPatient in {header.name}")
-    return _directions(header.image_orientation_patient)[2]
+    return _directions(header.image_orientation_patient)
 
 
 @lru_cache(maxsize=1024)

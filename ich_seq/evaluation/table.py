@@ -21,7 +21,7 @@ _NOTE = (
 def text_table(evaluation: Evaluation) -> str:
     """Both levels as plain text of at most 120 columns; the floors without their intervals, to save width."""
     parts = (
-        "\n".join((_heading(evaluation, level), *_aligned(_rows(level, floor_cell=_value))))
+        "\n".join((_heading(evaluation, level), *aligned(_rows(level, floor_cell=_value), right=True)))
         for level in _levels(evaluation)
     )
     return "\n\n".join((*_warning(evaluation), *parts, _NOTE))
@@ -72,18 +72,16 @@ def _rows(level: LevelEvaluation, floor_cell: Cell) -> list[list[str]]:
     return rows
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns padded to their widest cell, the first to the left, the others to the right."""
+def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
+    """Lines of columns padded to their widest cell: to the left, or all but the first to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(w) if right and k else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def _number(value: float, sign: str = "") -> str:

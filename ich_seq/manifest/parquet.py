@@ -78,6 +78,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
     digest = (content.schema.metadata or {}).get(DIGEST)
     if digest is not None and digest != content_digest(table).encode():
         raise DamagedError("changed since it was written: its SHA-256 does not fit")
+    del content
+    pa.default_memory_pool().release_unused()  # else Arrow keeps for other tables what reading took
     return table
 
 

@@ -6,6 +6,7 @@ from ich_seq.evaluation.bootstrap import Estimate
 from ich_seq.evaluation.paper_result import Answer, Difference, PaperTable, RowSystem
 from ich_seq.evaluation.paper_rows import row_of
 from ich_seq.evaluation.published import ASIP, ASIP_CAUTION, ASIP_POINTS, PublishedPoint, published_of
+from ich_seq.evaluation.table import aligned
 from ich_seq.labels import ANY, LABELS
 from ich_seq.report.evaluation_parts import shown
 
@@ -94,8 +95,7 @@ def verdict_lines(table: PaperTable) -> list[str]:
         (each.row, _verdict(each), f"AUC any {shown(each.auc[-1])}", f"loss {shown(each.loss)}")
         for each in own_systems(table)
     ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return aligned(lines)
 
 
 def conclusions(table: PaperTable) -> list[str]:
