@@ -34,13 +34,15 @@ class Family:
     """How one kind of network is divided.
 
     `first` names its first convolution, whose input channels may change. `behead` takes away its last linear layer and gives the
-    width of what comes before. `feature_map` is None where nothing spatial is left to be pooled.
+    width of what comes before. `feature_map` is None where nothing spatial is left to be pooled. `dense` names what has weights after
+    the feature map; empty where pooling alone comes after it.
     """
 
     first: str
     behead: Callable[[Any], int]
     feature_map: Callable[[Any, Tensor], Tensor] | None
     pooled: Callable[[Any, Tensor], Tensor]
+    dense: str = ""
 
 
 def build_backbone(name: str, channels: int = 3, size: int = 224) -> Any:
@@ -144,14 +146,28 @@ _FAMILIES: dict[type[nn.Module], Family] = {
         _behead_classifier,
         _whole_map,
         lambda trunk, feature_map: trunk.classifier(trunk.avgpool(feature_map)),
+        dense="classifier",
     ),
     VGG: Family(
         "features.0",
         _behead_classifier,
         _whole_map,
         lambda trunk, feature_map: trunk.classifier(trunk.avgpool(feature_map).flatten(1)),
+        dense="classifier",
     ),
     VisionTransformer: Family("conv_proj", _behead_transformer, None, lambda trunk, tiles: trunk(tiles)),
-    KumarCnn: Family("features.0", lambda trunk: trunk.behead(), _whole_map, lambda trunk, found: trunk.rest(found)),
-    LussierCnn: Family("features.0", lambda trunk: trunk.behead(), _whole_map, lambda trunk, found: trunk.rest(found)),
+    KumarCnn: Family(
+        "features.0",
+        lambda trunk: trunk.behead(),
+        _whole_map,
+        lambda trunk, found: trunk.rest(found),
+        dense="rest",
+    ),
+    LussierCnn: Family(
+        "features.0",
+        lambda trunk: trunk.behead(),
+        _whole_map,
+        lambda trunk, found: trunk.rest(found),
+        dense="rest",
+    ),
 }

@@ -28,8 +28,8 @@ class SliceNet(nn.Module):
         self.cnn = CnnConfig(backbone=cnn) if isinstance(cnn, str) else cnn
         self.preprocess = Preprocess(preprocess)
         self.backbone = build_backbone(self.cnn.backbone, preprocess.channels, preprocess.size)
-        self._family = family_of(self.backbone)
-        pooled_width = self._family.behead(self.backbone)  # the head is ours
+        self.family = family_of(self.backbone)
+        pooled_width = self.family.behead(self.backbone)  # the head is ours
         self.embedding_width = self.cnn.dense or pooled_width
         self.neck = _neck(pooled_width, self.cnn)
         self.head = make_head(self.embedding_width, self.cnn.output, 0.0 if self.cnn.dense else self.cnn.head_dropout)
@@ -56,9 +56,9 @@ class SliceNet(nn.Module):
 
     def from_normalised(self, normalised: Float[Tensor, "b c size size"]) -> SliceOutput:
         """The same of normalised tiles: an exported graph begins there, since normalising belongs to the graph of the windows."""
-        if self._family.feature_map is None:
-            return self._from_pooled(self._family.pooled(self.backbone, normalised))
-        return self.from_features(self._family.feature_map(self.backbone, normalised))
+        if self.family.feature_map is None:
+            return self._from_pooled(self.family.pooled(self.backbone, normalised))
+        return self.from_features(self.family.feature_map(self.backbone, normalised))
 
     def features(self, tiles: Float[Tensor, "b c size size"]) -> Float[Tensor, "b k h w"]:
         """The trunk's last spatial feature map of tiles in [0, 1], before it is pooled: what Grad-CAM weighs.
@@ -66,16 +66,16 @@ class SliceNet(nn.Module):
         Raises:
             ConfigError: the trunk has none.
         """
-        if self._family.feature_map is None:
+        if self.family.feature_map is None:
             raise ConfigError(
                 f"cnn.backbone: {self.cnn.backbone} has no spatial feature map before its pooled vector, so no heat map can be drawn; "
                 "use a convolutional network"
             )
-        return self._family.feature_map(self.backbone, self._normalised(tiles))
+        return self.family.feature_map(self.backbone, self._normalised(tiles))
 
     def from_features(self, feature_map: Float[Tensor, "b k h w"]) -> SliceOutput:
         """Logits and embeddings of what `features` gave: the rest of the forward pass."""
-        return self._from_pooled(self._family.pooled(self.backbone, feature_map))
+        return self._from_pooled(self.family.pooled(self.backbone, feature_map))
 
     def _normalised(self, tiles: Float[Tensor, "b c size size"]) -> Float[Tensor, "b c size size"]:
         return self.preprocess(tiles).contiguous(memory_format=torch.channels_last)
