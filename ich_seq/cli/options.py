@@ -53,7 +53,8 @@ precision = click.option(
     type=click.Choice(["auto", "fp32", "bf16", "int8"]),
     default="auto",
     show_default=True,
-    help="Of stage one's network on the processor; auto takes int8 where the model has it, else bf16 where the processor does.",
+    help="Of stage one's network. auto: with OpenVINO int8 where the model has it, else bf16 where the processor does; with torch "
+    "bf16 on a GPU that has it, and fp32, the reference, on a processor (`ichseq export` is the fast way there).",
 )
 jobs = click.option(
     "--jobs", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to compute with."

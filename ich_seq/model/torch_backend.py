@@ -16,22 +16,30 @@ from ich_seq.model.bundle import Bundle, BundleInfo, TrainedOn
 from ich_seq.model.reading import SliceReading
 from ich_seq.sequence.network import SequenceNet
 from ich_seq.slices.finite import refuse_non_numbers
+from ich_seq.slices.lowered import lower
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.read import read_slices
+from ich_seq.training.compute import Resolved, inference_precision
 
 
 class TorchModel:
-    """Both stages on one device, in evaluation mode, in fp32."""
+    """Both stages on one device, in evaluation mode, in fp32, or with stage one's trunk in bf16 as `slices.lowered` makes it."""
 
-    runtime, precision = "torch", "fp32"
+    runtime = "torch"
 
-    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+    def __init__(self, bundle: Bundle, device: str = "cpu", precision: Resolved = "fp32") -> None:
         """Builds the networks and fills them with the bundle's weights.
+
+        Args:
+            bundle: what to build; the caller's copy of the weights is not needed any more afterwards.
+            device: `cpu`, `cuda` or `cuda:N`.
+            precision: of stage one's trunk; windowing, PCA and stage two are in fp32.
 
         Raises:
             BundleError: a network that this version does not know, or a tensor is missing, too many, or of another shape or type.
+            UsageError: bf16, which the device does not multiply.
         """
-        info, self.device = bundle.info, device
+        info, self.device, self.precision = bundle.info, device, inference_precision(precision, device)
         self.info = info
         try:
             self.cnn = SliceNet(info.cnn, info.preprocess)
@@ -41,7 +49,10 @@ class TorchModel:
         self.pca = _pca(bundle)  # before a network is made as wide as model.json says
         self.lstm = SequenceNet(info.reduced_width, info.lstm)
         _fill(self.lstm, bundle.part("lstm"), "lstm")
-        self.cnn.eval().to(device)
+        self.cnn.eval()
+        if precision == "bf16":
+            lower(self.cnn)  # before it goes to the device, so that half the bytes do
+        self.cnn.to(device)
         self.lstm.eval().to(device)
 
     def read_slices(self, slices_hu: Sequence[Float32[np.ndarray, "_ _"]], asked: range | None = None) -> SliceReading:

@@ -70,14 +70,15 @@ def load_model(folder: Path, compute: Compute = WITH_TORCH) -> StudyModel:
 
         return OpenVinoModel(folder, info, choice.precision, compute.jobs)
     from ich_seq.model.torch_backend import TorchModel
-    from ich_seq.training.compute import resolve_device, set_threads
+    from ich_seq.training.compute import Resolved, resolve_device, set_threads
 
     try:
         device = resolve_device(choice.device)
     except ValueError as error:
         raise UsageError(str(error)) from error
     set_threads(compute.jobs)
-    return TorchModel(read_bundle(folder), device)
+    precision: Resolved = "bf16" if choice.precision == "bf16" else "fp32"
+    return TorchModel(read_bundle(folder), device, precision)
 
 
 def reach_of(model: StudyModel) -> int:

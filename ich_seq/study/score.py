@@ -68,7 +68,7 @@ def score_study(
         UsageError: no such device, runtime or precision here.
     """
     paths = [path] if isinstance(path, str | Path) else path
-    scoring = _Scoring(model, options, Compute(device, runtime=runtime))
+    scoring = _Scoring(model, options, Compute(device, runtime=runtime, precision="auto"))
     inputs = scoring.read(paths, series_uid)
     if len(inputs.studies) > 1:
         raise InputRefusedError(

@@ -6,9 +6,11 @@ from typing import Literal
 import torch
 from threadpoolctl import threadpool_limits
 
+from ich_seq.errors import UsageError
 from ich_seq.training import ranks
 
 Precision = Literal["auto", "fp32", "bf16"]
+Resolved = Literal["fp32", "bf16"]
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -30,14 +32,38 @@ def resolve_device(name: str = "auto") -> str:
     return name
 
 
-def resolve_precision(precision: Precision, device: str) -> Literal["fp32", "bf16"]:
+def resolve_precision(precision: Precision, device: str) -> Resolved:
     """bf16 for `auto` where the processor multiplies it natively (AVX512-BF16, AMX, Ampere and later), else fp32."""
     if precision != "auto":
         return precision
     if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "bf16" if _card_has_bf16(device) else "fp32"
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+
+
+def inference_precision(precision: Precision, device: str) -> Resolved:
+    """What a trained network computes in: for `auto` bf16 on a GPU that multiplies it, and fp32, the reference, on a processor.
+
+    Raises:
+        UsageError: bf16 is asked for, and the GPU or the processor does not multiply it, or there is no such GPU.
+    """
+    on_gpu = device.startswith("cuda")
+    if precision == "auto":
+        return resolve_precision("auto", device) if on_gpu else "fp32"
+    if precision == "bf16" and resolve_precision("auto", device) != "bf16":
+        if on_gpu and not torch.cuda.is_available():
+            raise UsageError(f"device {device!r}: torch sees no GPU here; use --device cpu")
+        what = "GPU" if on_gpu else "processor"
+        raise UsageError(f"--precision bf16: this {what} does not multiply bf16; use fp32 or auto")
+    return precision
+
+
+def _card_has_bf16(device: str) -> bool:
+    if not torch.cuda.is_available():
+        return False
+    with torch.cuda.device(torch.device(device)):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def set_threads(jobs: int) -> int:

@@ -366,7 +366,7 @@ def test_what_computes_is_the_fastest_that_bundle_and_machine_have(exported: Exp
     [
         (("openvino", "auto", "cuda"), True, "computes on the processor, not on device 'cuda'"),
         (("openvino", "auto", "cpu"), False, "holds no OpenVINO graphs; make them with `ichseq export"),
-        (("torch", "bf16", "cpu"), True, "bf16 needs OpenVINO"),
+        (("torch", "int8", "cpu"), True, "int8 needs OpenVINO"),
         (("auto", "int8", "cpu"), False, "int8 needs OpenVINO.*make the graphs with"),
         (("auto", "int8", "cuda"), True, "int8 needs OpenVINO on the processor"),
     ],
