@@ -122,7 +122,7 @@ def without_mimics(base: Config, work: Path) -> float:
     run_train_cnn(context, quiet=False)
     held_out = context.table[context.table["split"] == HELD_OUT]
     slices = [read_square_slice(*place) for place in slice_places(held_out, context.root)]
-    logits, _ = read_slices(load_cnn(context.run.config, context.run.stage_one), slices, 32, "cpu")
+    logits, _ = read_slices(load_cnn(context.run.config, context.run.stage_one), slices, 32)
     return roc_auc(held_out[ANY.name].to_numpy(), logits[:, ANY_INDEX])
 
 

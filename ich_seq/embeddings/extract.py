@@ -169,8 +169,7 @@ def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, boo
     parts = extractor.folder / "parts"
     new = not is_whole(parts, identity)
     if new:
-        device = str(next(extractor.network.parameters()).device)
-        logits, embedding = read_slices(extractor.network, series.slices_hu, extractor.batch_size, device)
+        logits, embedding = read_slices(extractor.network, series.slices_hu, extractor.batch_size)
         if (largest := float(np.abs(embedding).max())) > _LARGEST_KEPT:
             raise ModelError(
                 f"series {series.series_instance_uid}: an embedding of {largest:.3g}, and {_LARGEST_KEPT:g} is the largest that is "

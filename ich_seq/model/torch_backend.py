@@ -61,7 +61,7 @@ class TorchModel:
         Raises:
             InputRefusedError, ModelError: HU, a logit, an embedding or a coordinate is not finite.
         """
-        logits, embedding = read_slices(self.cnn, list(slices_hu), len(slices_hu), self.device, asked)
+        logits, embedding = read_slices(self.cnn, list(slices_hu), len(slices_hu), asked)
         with np.errstate(over="ignore", invalid="ignore"):
             reduced = self.pca.reduce(embedding)
         refuse_non_numbers("the PCA", reduced)

@@ -1,6 +1,6 @@
 """Slices in HU through the classifier: what extraction and scoring share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ich_seq.slices.finite import refuse_non_finite_hu, refuse_non_numbers
 from ich_seq.slices.network import SliceNet
+from ich_seq.slices.upload import stacks_on
 from ich_seq.slices.window import Preprocess
 
 
@@ -16,16 +17,14 @@ def read_slices(
     network: SliceNet,
     slices_hu: list[Float32[np.ndarray, "_ _"]],
     batch_size: int,
-    device: str,
     asked: range | None = None,
 ) -> tuple[Float32[np.ndarray, "s l"], Float32[np.ndarray, "s d"]]:
     """Logits and embeddings of successive slices in HU, which may differ in matrix; each is windowed by itself.
 
     Args:
-        network: in evaluation mode, on `device`.
+        network: in evaluation mode.
         slices_hu: slices of one scan, feet to head.
         batch_size: slices that go through the network at once.
-        device: where the network is.
         asked: the slices to read; those before and after them are their neighbours alone. None: all, which are then a whole scan.
 
     Raises:
@@ -34,14 +33,14 @@ def read_slices(
     """
     refuse_non_finite_hu(slices_hu)
     wanted = range(len(slices_hu)) if asked is None else asked
+    batches = [wanted[start : start + batch_size] for start in range(0, len(wanted), batch_size)]
     logits, embeddings = [], []
     with torch.inference_mode():
-        for start in range(wanted.start, wanted.stop, batch_size):
-            tiles = network_tiles(network.preprocess, slices_hu, range(start, min(start + batch_size, wanted.stop)))
+        for tiles in _tiles_of(network.preprocess, slices_hu, batches):
             output = network(tiles)
-            logits.append(output.logits.float().cpu().numpy())
-            embeddings.append(output.embedding.float().cpu().numpy())
-    found = np.concatenate(logits), np.concatenate(embeddings)
+            logits.append(output.logits.float())
+            embeddings.append(output.embedding.float())
+        found = torch.cat(logits).cpu().numpy(), torch.cat(embeddings).cpu().numpy()
     refuse_non_numbers("stage one", *found)
     return found
 
@@ -53,8 +52,17 @@ def network_tiles(
 
     The tiles are on the device of `preprocess`.
     """
-    lowest = max(asked.start - preprocess.adjacent_slices, 0)
-    device = preprocess.mean.device
-    around = slices_hu[lowest : asked.stop + preprocess.adjacent_slices]
-    tiles = torch.cat([preprocess.tiles(torch.from_numpy(hu).to(device).unsqueeze(0)) for hu in around])
-    return preprocess.with_neighbours(tiles)[asked.start - lowest : asked.stop - lowest]
+    return next(_tiles_of(preprocess, slices_hu, [asked]))
+
+
+def _tiles_of(
+    preprocess: Preprocess, slices_hu: Sequence[Float32[np.ndarray, "_ _"]], batches: Sequence[range]
+) -> Iterator[Float32[Tensor, "b c size size"]]:
+    """As `network_tiles`, of one batch after another."""
+    reach = preprocess.adjacent_slices
+    lowest = [max(asked.start - reach, 0) for asked in batches]
+    around = (slices_hu[low : asked.stop + reach] for low, asked in zip(lowest, batches, strict=True))
+    stacks_of_batches = stacks_on(around, preprocess.mean.device)
+    for low, asked, stacks in zip(lowest, batches, stacks_of_batches, strict=True):
+        tiles = torch.cat([preprocess.tiles(stack) for stack in stacks])
+        yield preprocess.with_neighbours(tiles)[asked.start - low : asked.stop - low]

@@ -4,7 +4,7 @@ import math
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,8 +51,10 @@ class Preprocess(nn.Module):
         chosen = self._config.model_dump_json(include=_AS_BEFORE)
         return f"{self.size} {self.antialias} {PLANE}" + (f" {chosen}" if chosen != "{}" else "")
 
-    def tiles(self, hu: Float[Tensor, "b y x"]) -> Float[Tensor, "b c size size"]:
+    def tiles(self, hu: Real[Tensor, "b y x"]) -> Float[Tensor, "b c size size"]:
         """Windowed channels in [0, 1] at the network's size, in float32, of each slice by itself; the slices have square pixels.
+
+        HU may be whole numbers of 16 bits: they are the same in float32.
 
         A matrix that is no square is filled up with air on both sides, so that a head keeps its shape. Then each window maps HU to
         [0, 1] (`_scaled`), and then the tile is shrunk: bilinear with half-pixel centres (at 512 -> 256 the mean of each 2 x 2 block)

@@ -110,7 +110,7 @@ def test_full_size_embeddings_equal_plain_torchvision_with_a_hook(real_data):
     assert chosen is not None
     volume = Volume(chosen)
     slices = [volume[place] for place in range(0, 32, 4)]
-    _, embedding = read_slices(ours, slices, batch_size=8, device="cpu")
+    _, embedding = read_slices(ours, slices, batch_size=8)
     plain = resnext101_32x8d(weights=None).eval()
     plain.load_state_dict(ours.backbone.state_dict(), strict=False)
     pooled = []
