@@ -71,6 +71,7 @@ def run_extract_features(
         "device": context.device,
         "threads": context.threads,
         "seconds": round(time.monotonic() - started, 1),
+        "precision": report.extraction.precision,
         "slices": report.cache.index.rows,
         "index_sha256": sha256_of(run.features / "index.json"),
         "unreadable": len(report.extraction.unreadable),

@@ -1,7 +1,7 @@
 """How a step of a run begins: its folder, its table, its device."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from ich_seq.training.run import Run, open_run, start_run
 
 if TYPE_CHECKING:
     from ich_seq.slices.tile_cache import TileCache
+    from ich_seq.training.compute import Precision
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,15 @@ def continue_run(folder: Path, device: str, jobs: int) -> StepContext:
         raise UsageError(f"{folder}: the run has no table yet; start it with `ichseq train-cnn --run {folder}`")
     table = read_table(run.table)
     return _context(run, table, Path(run.record()["steps"]["index"]["root"]), device, jobs)
+
+
+def in_precision(context: StepContext, precision: "Precision | None") -> StepContext:
+    """The same, with stage one's embeddings in this precision instead of the config's; None keeps it."""
+    if precision is None:
+        return context
+    config = context.run.config
+    features = config.features.model_copy(update={"precision": precision})
+    return replace(context, run=replace(context.run, config=config.model_copy(update={"features": features})))
 
 
 def _context(run: Run, table: pd.DataFrame, root: Path, device: str, jobs: int) -> StepContext:

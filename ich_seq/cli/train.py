@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ich_seq.cli import options
-from ich_seq.cli.steps import begin_run, continue_run
+from ich_seq.cli.steps import begin_run, continue_run, in_precision
 from ich_seq.cli.terminal import printable
 from ich_seq.errors import UsageError
 from ich_seq.training import ranks
 
 if TYPE_CHECKING:
     from ich_seq.embeddings.stage import FeaturesReport
+    from ich_seq.training.compute import Precision
 
 
 def _shard(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -78,6 +79,12 @@ def train_cnn(
 @_pem("--tls-ca", "Mutual TLS with the cluster: certificate of the authority (PEM).")
 @_pem("--tls-cert", "Mutual TLS: own certificate.")
 @_pem("--tls-key", "Mutual TLS: own key.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="Of stage one's network; auto takes bf16 on a GPU that has it and fp32 on a processor, with --dask what this machine has.  "
+    "[default: features.precision of the config]",
+)
 @options.device
 @options.jobs
 @options.quiet
@@ -88,6 +95,7 @@ def extract_features(
     tls_ca: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    precision: "Precision | None",
     device: str,
     jobs: int,
     quiet: bool,
@@ -101,7 +109,7 @@ def extract_features(
         raise UsageError("--shard, --dask and torchrun each divide the series; choose one")
     if dask is None and (tls_ca or tls_cert or tls_key):
         raise UsageError("--tls-ca, --tls-cert and --tls-key go with --dask")
-    context = continue_run(run_folder, device, jobs)
+    context = in_precision(continue_run(run_folder, device, jobs), precision)
     from ich_seq.cli.stages import run_extract_features, run_extract_share
 
     started = time.monotonic()

@@ -124,6 +124,9 @@ class FeaturesConfig(Section):
     """So many training slices fit the PCA, or all there are: whole training series in a seeded random order until it is enough."""
     batch_size: Positive = 32
     """Slices a step of the extraction."""
+    precision: Literal["auto", "fp32", "bf16"] = later("auto")
+    """Of stage one's trunk: `auto` is bf16 with batch norm folded on a GPU that multiplies it, and fp32 on a processor. A cache holds
+    embeddings of one precision. `ichseq extract-features --precision` overrules it."""
 
 
 class LstmConfig(Section):

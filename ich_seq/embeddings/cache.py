@@ -109,12 +109,12 @@ def write_index(folder: Path, extractor: str, identities: Sequence[str]) -> Embe
     return EmbeddingCache(folder, index)
 
 
-def open_cache(folder: Path, extractor: str | None = None) -> EmbeddingCache:
+def open_cache(folder: Path, *extractors: str) -> EmbeddingCache:
     """The cache in `folder`.
 
     Args:
         folder: where `extract-features` wrote it.
-        extractor: identity of the weights and preprocessing that must have made it; None takes any.
+        extractors: identities of weights, preprocessing and precision, of which one must have made it; none: whatever made it.
 
     Raises:
         StaleCacheError: it was made by other weights or other preprocessing.
@@ -137,11 +137,11 @@ def open_cache(folder: Path, extractor: str | None = None) -> EmbeddingCache:
     except (DamagedError, ValidationError) as error:
         reason = re.sub(r"\s+", " ", str(error))[:120]
         raise CacheError(f"{path}: damaged index ({reason}); run `ichseq extract-features` again", path=path) from error
-    if extractor is not None and index.extractor != extractor:
+    if extractors and index.extractor not in extractors:
         raise StaleCacheError(
             f"{folder}: made by other weights or preprocessing (extractor {index.extractor[:12]}, "
-            f"now {extractor[:12]}); remove the folder and run `ichseq extract-features` again",
+            f"now {extractors[0][:12]}); remove the folder and run `ichseq extract-features` again",
             found=index.extractor,
-            wanted=extractor,
+            wanted=extractors[0],
         )
     return EmbeddingCache(folder, index)

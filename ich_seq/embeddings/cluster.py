@@ -14,18 +14,18 @@ import pandas as pd
 from ich_seq.embeddings.extract import (
     ExtractionReport,
     Extractor,
-    SeriesRows,
     claim_folder,
     extractor_identity,
-    read_series,
+    identity_in,
     refuse_many,
     store_series,
 )
 from ich_seq.embeddings.ledger import Done, Ledger, read_done
+from ich_seq.embeddings.series import SeriesRows, read_series
 from ich_seq.embeddings.source import source_of
 from ich_seq.errors import StaleCacheError, UsageError
 from ich_seq.slices.train import load_cnn
-from ich_seq.training.compute import resolve_device, set_threads
+from ich_seq.training.compute import Resolved, inference_precision, resolve_device, set_threads
 from ich_seq.training.run import Run, open_run
 
 _IN_FLIGHT = 256
@@ -47,12 +47,13 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """What each task needs beside its series."""
 
     run: Path
     root: Path
-    extractor: str
+    weights: str
+    precision: Resolved
     batch_size: int
     threads: int
 
@@ -66,18 +67,24 @@ def extract_on_cluster(
 ) -> ExtractionReport:
     """Every series of the table as a part in the run's cache; a worker that dies costs only the series that it had in hand.
 
+    All compute in one precision. For `auto` it is what this machine would choose, which may have no GPU where the workers have.
+
     Raises:
-        UsageError: no scheduler there, or Dask is not installed.
+        UsageError: no scheduler there, Dask is not installed, or a worker does not multiply bf16.
         StaleCacheError, DatasetError, OutputError: as `extract`, here or on a worker.
     """
-    extractor = extractor_identity(load_cnn(run.config, run.stage_one))
-    claim_folder(run.features, extractor)
+    settings = run.config.features
+    asked = settings.precision
+    precision: Resolved = inference_precision(asked, resolve_device()) if asked == "auto" else asked
+    weights = extractor_identity(load_cnn(run.config, run.stage_one))
+    claim_folder(run.features, weights, precision)
+    extractor = identity_in(precision, weights)
     groups = SeriesRows(table)
     sources = [source_of(extractor, rows, root) for rows in groups]
     known, ledger = read_done(run.features), Ledger(run.features, "0-of-1")
     todo = [place for place, source in enumerate(sources) if source not in known]
     unreadable = [reason for source in sources if source in known for reason in known[source].unreadable]
-    work = _Work(run.folder.resolve(), root.resolve(), extractor, run.config.features.batch_size, cluster.threads)
+    work = Work(run.folder.resolve(), root.resolve(), weights, precision, settings.batch_size, cluster.threads)
     there, computed = len(groups) - len(todo), 0
     with _client(cluster) as client:
         for place, (done, new) in _results(client, work, groups, todo):
@@ -86,10 +93,10 @@ def extract_on_cluster(
             refuse_many(unreadable, len(table))
             there, computed = there + (0 if new else 1), computed + (1 if new else 0)
             on_series(there + computed, len(groups))
-    return ExtractionReport(there, computed, unreadable)
+    return ExtractionReport(there, computed, unreadable, precision)
 
 
-def _results(client: Any, work: _Work, groups: SeriesRows, todo: list[int]) -> Iterator[tuple[int, tuple[Done, bool]]]:
+def _results(client: Any, work: Work, groups: SeriesRows, todo: list[int]) -> Iterator[tuple[int, tuple[Done, bool]]]:
     """What became of each series, as it comes; only so many wait at the scheduler at a time."""
     from distributed import as_completed
 
@@ -114,7 +121,7 @@ def _results(client: Any, work: _Work, groups: SeriesRows, todo: list[int]) -> I
             running.add(submit(place))
 
 
-def compute_series(work: _Work, rows: pd.DataFrame) -> tuple[Done, bool]:
+def compute_series(work: Work, rows: pd.DataFrame) -> tuple[Done, bool]:
     """On a worker: reads one series, computes and writes its part."""
     if not (work.run / "config.json").is_file():
         raise UsageError(f"{work.run}: a worker does not see this folder; run and images must lie where all see them")
@@ -123,13 +130,15 @@ def compute_series(work: _Work, rows: pd.DataFrame) -> tuple[Done, bool]:
 
 
 @lru_cache(maxsize=1)
-def _extractor(work: _Work) -> Extractor:
+def _extractor(work: Work) -> Extractor:
     """The run's slice classifier, loaded once a worker."""
     run = open_run(work.run)
+    device = resolve_device("auto")
+    precision = inference_precision(work.precision, device)
     network = load_cnn(run.config, run.stage_one)
-    if extractor_identity(network) != work.extractor:
+    if extractor_identity(network) != work.weights:
         raise StaleCacheError(f"{work.run}: a worker reads other weights than this command; is it the same folder?")
-    return Extractor(network.to(resolve_device("auto")), run.features, work.batch_size)
+    return Extractor(network.to(device), run.features, work.batch_size, precision)
 
 
 def _check_tls(cluster: Cluster) -> None:

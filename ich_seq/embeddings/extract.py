@@ -1,12 +1,10 @@
 """Runs stage one over the series of a table and keeps what it says in the embedding cache."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import pandas as pd
@@ -17,18 +15,16 @@ from ich_seq.distrust import DamagedError, read_own
 from ich_seq.embeddings.cache import FORMAT, EmbeddingCache, open_cache, write_index
 from ich_seq.embeddings.ledger import Done, Ledger, read_done
 from ich_seq.embeddings.part import SeriesFeatures, is_whole, write_part
+from ich_seq.embeddings.series import LoadedSeries, SeriesRows, read_ahead
 from ich_seq.embeddings.source import source_of
-from ich_seq.errors import CacheError, DatasetError, ModelError, PixelsUnreadableError, StaleCacheError
+from ich_seq.errors import CacheError, DatasetError, ModelError, StaleCacheError
 from ich_seq.files import make_folder, make_private_folder, write_text
-from ich_seq.manifest.table import slice_places
-from ich_seq.nifti import read_square_slice
+from ich_seq.slices.lowered import lower
 from ich_seq.slices.network import SliceNet
 from ich_seq.slices.read import read_slices
+from ich_seq.training.compute import Resolved
 
 EXTRACTOR_FILE = "extractor.txt"
-READ_COLUMNS = ("series_instance_uid", "sop_instance_uid", "position_mm", "path", "slice_index")
-"""What extraction needs of a table of slices."""
-_READ_AHEAD = 2
 _MOST_OF_A_LINE = 4096
 _LARGEST_KEPT = float(np.finfo(np.float16).max)
 
@@ -46,34 +42,37 @@ WHOLE = Share()
 
 @dataclass(frozen=True)
 class Extractor:
-    """What computes embeddings, and the cache's folder that takes them."""
+    """What computes embeddings, from a network as it was trained, and the cache's folder that takes them."""
 
     network: SliceNet
     folder: Path
     batch_size: int
+    precision: Resolved = "fp32"
 
     @cached_property
-    def identity(self) -> str:
-        """As `extractor_identity` of the network."""
+    def weights(self) -> str:
+        """As `extractor_identity` of the network as it was trained."""
         return extractor_identity(self.network)
+
+    @property
+    def identity(self) -> str:
+        """What a part's numbers depend on beside its pixels: as `identity_in` of the weights and the precision."""
+        return identity_in(self.precision, self.weights)
+
+    @cached_property
+    def computing(self) -> SliceNet:
+        """The network in the precision: for bf16 it is changed in place (`slices.lowered`), after its weights have been identified."""
+        return lower(self.network) if self.precision == "bf16" and self.weights else self.network
 
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """How many series were there already, how many were computed now, and which files could not be read."""
+    """How many series were there already, how many were computed now, which files could not be read, and the cache's precision."""
 
     already_there: int
     computed: int
     unreadable: list[str]
-
-
-@dataclass(frozen=True)
-class _LoadedSeries:
-    series_instance_uid: str
-    sop_instance_uids: tuple[str, ...]
-    position_mm: np.ndarray
-    slices_hu: list[Float32[np.ndarray, "y x"]]
-    unreadable: list[str]
+    precision: Resolved = "fp32"
 
 
 def extractor_identity(network: SliceNet) -> str:
@@ -85,36 +84,9 @@ def extractor_identity(network: SliceNet) -> str:
     return digest.hexdigest()
 
 
-class SeriesRows(Sequence[pd.DataFrame]):
-    """The rows of each series of a table, feet to head, in order of SeriesInstanceUID; a frame is made when it is asked for."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        ordered = table[list(READ_COLUMNS)].sort_values(
-            ["series_instance_uid", "position_mm", "sop_instance_uid"], kind="stable"
-        )
-        uids = ordered["series_instance_uid"]
-        first = np.flatnonzero((uids != uids.shift()).to_numpy(bool))
-        self._ordered = ordered
-        self._ends = np.append(first, len(ordered))
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    @overload
-    def __getitem__(self, place: int) -> pd.DataFrame: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[pd.DataFrame]: ...
-    def __getitem__(self, place: int | slice) -> pd.DataFrame | list[pd.DataFrame]:
-        """The rows of one series, or of several."""
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        if not 0 <= place < len(self):
-            raise IndexError(f"series {place} of {len(self)}")
-        return self._ordered.iloc[self._ends[place] : self._ends[place + 1]]
-
-    def slices(self, places: Sequence[int]) -> int:
-        """How many slices the series at these places have."""
-        return int(np.diff(self._ends)[list(places)].sum())
+def identity_in(precision: Resolved, weights: str) -> str:
+    """What identifies embeddings that these weights (`extractor_identity`) make in this precision; in fp32 the weights alone do."""
+    return weights if precision == "fp32" else hashlib.sha256(f"{weights} {precision} folded".encode()).hexdigest()
 
 
 def extract(
@@ -129,12 +101,12 @@ def extract(
     A slice that cannot be read is left out and reported; its neighbours stay. `finish` then makes the parts one cache.
 
     Raises:
-        StaleCacheError: the folder holds parts made by other weights or preprocessing.
+        StaleCacheError: the folder holds parts made by other weights or preprocessing, or in another precision.
         DatasetError: more than 1 % of the slices cannot be read.
         OutputError: a part cannot be written; those before it stay.
     """
     folder = extractor.folder
-    claim_folder(folder, extractor.identity)
+    claim_folder(folder, extractor.weights, extractor.precision)
     groups = SeriesRows(table)
     mine = range(share.index, len(groups), share.of)
     sources = {place: source_of(extractor.identity, groups[place], root) for place in mine}
@@ -142,17 +114,17 @@ def extract(
     todo = [place for place, source in sources.items() if source not in known]
     unreadable = [reason for source in sources.values() if source in known for reason in known[source].unreadable]
     slices, there, computed = groups.slices(mine), len(mine) - len(todo), 0
-    for place, series in zip(todo, _read_ahead(groups, todo, root), strict=True):
+    for place, series in zip(todo, read_ahead(groups, todo, root), strict=True):
         found, new = store_series(extractor, series)
         ledger.add(sources[place], found)
         unreadable += found.unreadable
         refuse_many(unreadable, slices)
         there, computed = there + (0 if new else 1), computed + (1 if new else 0)
         on_series(there + computed, len(mine))
-    return ExtractionReport(there, computed, unreadable)
+    return ExtractionReport(there, computed, unreadable, extractor.precision)
 
 
-def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, bool]:
+def store_series(extractor: Extractor, series: LoadedSeries) -> tuple[Done, bool]:
     """Writes the part of one series that was read, unless it is there and whole; what to note of it, and whether it was computed now.
 
     A network that reads neighbouring slices has no part for a slice alone: it counts as one that cannot be read.
@@ -169,7 +141,7 @@ def store_series(extractor: Extractor, series: _LoadedSeries) -> tuple[Done, boo
     parts = extractor.folder / "parts"
     new = not is_whole(parts, identity)
     if new:
-        logits, embedding = read_slices(extractor.network, series.slices_hu, extractor.batch_size)
+        logits, embedding = read_slices(extractor.computing, series.slices_hu, extractor.batch_size)
         if (largest := float(np.abs(embedding).max())) > _LARGEST_KEPT:
             raise ModelError(
                 f"series {series.series_instance_uid}: an embedding of {largest:.3g}, and {_LARGEST_KEPT:g} is the largest that is "
@@ -209,16 +181,16 @@ def finish(extractor: str, table: pd.DataFrame, root: Path, folder: Path) -> tup
     return write_index(folder, extractor, [done.identity for done in every if done.identity]), unreadable
 
 
-def claim_folder(folder: Path, extractor: str) -> None:
-    """Makes `folder` a cache of this extractor, or sees that it is one already.
+def claim_folder(folder: Path, weights: str, precision: Resolved = "fp32") -> None:
+    """Makes `folder` a cache of what these weights (`extractor_identity`) say in this precision, or sees that it is one already.
 
     Raises:
-        StaleCacheError: it was begun by other weights or preprocessing, or by another version of ichseq.
+        StaleCacheError: it was begun by other weights or preprocessing, in the other precision, or by another version of ichseq.
         CacheError: the file that says by which is none.
         OutputError: it cannot be made.
     """
     make_folder(make_private_folder(folder) / "parts")
-    owner, wanted = folder / EXTRACTOR_FILE, f"{extractor} format {FORMAT}"
+    owner, wanted = folder / EXTRACTOR_FILE, _owner(weights, precision)
     try:
         found = read_own(owner, _MOST_OF_A_LINE).decode("utf-8", errors="replace").strip()
     except FileNotFoundError:
@@ -226,25 +198,36 @@ def claim_folder(folder: Path, extractor: str) -> None:
         return
     except DamagedError as error:
         raise CacheError(f"{owner}: {error}; remove the folder and run `ichseq extract-features` again") from error
+    other: Resolved = "fp32" if precision == "bf16" else "bf16"
+    if found == _owner(weights, other):
+        raise StaleCacheError(
+            f"{folder}: begun in {other}, and now {precision} was chosen, which are not mixed; go on with --precision {other}, or "
+            "remove the folder"
+        )
     if found != wanted:
         told = "".join(character for character in found[:12] if character.isprintable())
         raise StaleCacheError(
-            f"{folder}: begun by other weights or preprocessing, or by another version (extractor {told}, now {extractor[:12]}); "
+            f"{folder}: begun by other weights or preprocessing, or by another version (extractor {told}, now {wanted[:12]}); "
             "remove the folder and run `ichseq extract-features` again"
         )
 
 
 def open_current_cache(folder: Path, network: SliceNet) -> EmbeddingCache:
-    """The finished cache that this very network made.
+    """The finished cache that this very network, as it was trained, made in one precision or the other.
 
     Raises:
         StaleCacheError, CacheError: as `open_cache`.
     """
-    return open_cache(folder, extractor_identity(network))
+    weights = extractor_identity(network)
+    return open_cache(folder, weights, identity_in("bf16", weights))
+
+
+def _owner(weights: str, precision: Resolved) -> str:
+    return f"{identity_in(precision, weights)} format {FORMAT}"
 
 
 def _features(
-    series: _LoadedSeries, logits: Float32[np.ndarray, "s l"], embedding: Float32[np.ndarray, "s d"]
+    series: LoadedSeries, logits: Float32[np.ndarray, "s l"], embedding: Float32[np.ndarray, "s d"]
 ) -> SeriesFeatures:
     return SeriesFeatures(
         series.series_instance_uid,
@@ -255,7 +238,7 @@ def _features(
     )
 
 
-def _identity(extractor: str, series: _LoadedSeries) -> str:
+def _identity(extractor: str, series: LoadedSeries) -> str:
     """What a part depends on: the extractor, and pixels and geometry in order."""
     digest = hashlib.sha256(extractor.encode())
     digest.update(series.position_mm.tobytes())
@@ -264,33 +247,3 @@ def _identity(extractor: str, series: _LoadedSeries) -> str:
         digest.update(np.ascontiguousarray(hu).tobytes())
     digest.update("\n".join((series.series_instance_uid, *series.sop_instance_uids)).encode())
     return digest.hexdigest()
-
-
-def read_series(rows: pd.DataFrame, root: Path) -> _LoadedSeries:
-    """One series from disk, in the order of its rows; slices that cannot be read are left out, and named by UID: that is kept."""
-    slices, kept, unreadable = [], [], []
-    for position, (place, uid) in enumerate(zip(slice_places(rows, root), rows["sop_instance_uid"], strict=True)):
-        try:
-            slices.append(read_square_slice(*place))
-            kept.append(position)
-        except PixelsUnreadableError as error:
-            unreadable.append(f"{uid}: {error.message.removeprefix(f'{place[0].name}: ')}")
-    ordered = rows.iloc[kept]
-    return _LoadedSeries(
-        str(rows["series_instance_uid"].iloc[0]),
-        tuple(ordered["sop_instance_uid"]),
-        ordered["position_mm"].to_numpy(np.float64),
-        slices,
-        unreadable,
-    )
-
-
-def _read_ahead(groups: SeriesRows, places: list[int], root: Path) -> Iterator[_LoadedSeries]:
-    """The series at these places one after another, the next being read while the one before is computed."""
-    with ThreadPoolExecutor(max_workers=_READ_AHEAD) as pool:
-        waiting = [pool.submit(read_series, groups[place], root) for place in places[:_READ_AHEAD]]
-        for position in range(len(places)):
-            series = waiting.pop(0).result()
-            if position + _READ_AHEAD < len(places):
-                waiting.append(pool.submit(read_series, groups[places[position + _READ_AHEAD]], root))
-            yield series

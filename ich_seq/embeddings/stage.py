@@ -1,19 +1,29 @@
 """The step between the stages: embeddings of every series of a run, PCA on its training patients, what stage two reads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from ich_seq.embeddings.cache import EmbeddingCache
 from ich_seq.embeddings.cluster import Cluster, extract_on_cluster
-from ich_seq.embeddings.extract import WHOLE, ExtractionReport, Extractor, Share, extract, extractor_identity, finish
+from ich_seq.embeddings.extract import (
+    WHOLE,
+    ExtractionReport,
+    Extractor,
+    Share,
+    extract,
+    extractor_identity,
+    finish,
+    identity_in,
+)
 from ich_seq.embeddings.fit_pca import fit_pca
 from ich_seq.embeddings.reduced import write_reduced
 from ich_seq.files import remove_dead_leftovers, remove_leftovers
 from ich_seq.slices.train import load_cnn
 from ich_seq.training import ranks
+from ich_seq.training.compute import inference_precision
 from ich_seq.training.run import Run
 
 TRAINING_SPLITS = ("stage_one", "stage_two")
@@ -37,7 +47,8 @@ def extract_features(
 
     Raises:
         DatasetError: stage one is not trained, too few training slices, or too many unreadable ones.
-        StaleCacheError: the cache was made by other weights or preprocessing.
+        StaleCacheError: the cache was made by other weights or preprocessing, or in another precision.
+        UsageError: a precision that the device does not have.
         OutputError: disk full or folder not writable; finished parts stay.
     """
     ranks.join()
@@ -49,7 +60,7 @@ def extract_features(
     if ranks.rank() > 0:
         ranks.wait()
         return None
-    report = finish_features(run, table, root, there, computed)
+    report = finish_features(run, table, root, replace(mine, already_there=there, computed=computed))
     ranks.wait()
     return report
 
@@ -67,10 +78,11 @@ def extract_share(
     Raises:
         DatasetError, StaleCacheError, OutputError: as `extract_features`.
     """
+    precision = inference_precision(run.config.features.precision, device)
     network = load_cnn(run.config, run.stage_one).to(device)
     for folder in (run.features / "parts", run.features):  # others may be writing theirs
         remove_dead_leftovers(folder)
-    extractor = Extractor(network, run.features, run.config.features.batch_size)
+    extractor = Extractor(network, run.features, run.config.features.batch_size, precision)
     return extract(extractor, table, root, on_series, share)
 
 
@@ -84,15 +96,15 @@ def extract_features_on(
         UsageError: no such cluster, or its workers do not see the run or the images.
     """
     mine = extract_on_cluster(cluster, run, table, root, on_series)
-    return finish_features(run, table, root, mine.already_there, mine.computed)
+    return finish_features(run, table, root, mine)
 
 
-def finish_features(run: Run, table: pd.DataFrame, root: Path, there: int, computed: int) -> FeaturesReport:
-    """The index over all parts, the PCA and the coordinates; numbers of series already there and computed are passed on."""
+def finish_features(run: Run, table: pd.DataFrame, root: Path, done: ExtractionReport) -> FeaturesReport:
+    """The index over all parts, the PCA and the coordinates; what was done is passed on, with the unreadable slices of all."""
     settings = run.config.features
-    extractor = extractor_identity(load_cnn(run.config, run.stage_one))
+    extractor = identity_in(done.precision, extractor_identity(load_cnn(run.config, run.stage_one)))
     cache, unreadable = finish(extractor, table, root, run.features)
     training = set(table.loc[table["split"].isin(TRAINING_SPLITS), "series_instance_uid"])
     pca, variance_kept = fit_pca(cache, training, settings.pca_components, settings.pca_slices, run.config.seed)
     write_reduced(cache, pca)
-    return FeaturesReport(ExtractionReport(there, computed, unreadable), cache, variance_kept)
+    return FeaturesReport(replace(done, unreadable=unreadable), cache, variance_kept)

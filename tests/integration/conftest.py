@@ -34,6 +34,7 @@ precision = "fp32"
 checkpoint_every_s = 0.3
 [features]
 pca_components = 8
+precision = "fp32"
 [lstm]
 hidden = 8
 layers = 1

@@ -8,7 +8,8 @@ import torch
 from dicom_factory import make_series, ramp_hu
 from tiny_model import load_tiny_model, write_tiny_model
 
-from ich_seq.embeddings.extract import Extractor, read_series, store_series
+from ich_seq.embeddings.extract import Extractor, store_series
+from ich_seq.embeddings.series import read_series
 from ich_seq.errors import InputRefusedError, ModelError
 from ich_seq.evaluation.scoring import score_series
 from ich_seq.manifest.headers import read_headers

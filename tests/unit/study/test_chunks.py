@@ -12,8 +12,9 @@ from tiny_model import load_tiny_model, write_tiny_model
 import ich_seq
 from ich_seq.config import PreprocessConfig, Window
 from ich_seq.dicom import ReadOptions
-from ich_seq.embeddings.extract import Extractor, read_series, store_series
+from ich_seq.embeddings.extract import Extractor, store_series
 from ich_seq.embeddings.part import read_part
+from ich_seq.embeddings.series import read_series
 from ich_seq.errors import InputRefusedError
 from ich_seq.evaluation.scoring import score_series
 from ich_seq.labels import LABEL_NAMES
