@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from benchmarks.bench_row import Part, Row
+from benchmarks.rounds import Spread
 
 BEGIN, END = "<!-- the next table is written by `make bench` -->", "<!-- end of it -->"
 _README_PARTS = ("A scan of 32 slices, cold", "A slice, warm", "Many studies in one call")
@@ -52,6 +53,16 @@ def readme_table(facts: dict[str, Any], parts: list[Part]) -> str:
             name = row.title if title == "Many studies in one call" else f"{title}: {row.title}"
             lines.append(f"| {name} | {row.value.median:.3g} {row.unit} | {times} |")
     return "\n".join(lines)
+
+
+def parts_of(result: dict[str, Any]) -> list[Part]:
+    """The parts of a `bench.json`."""
+
+    def row(values: dict[str, Any]) -> Row:
+        times = values["times"] and Spread(**values["times"])
+        return Row(**{**values, "value": Spread(**values["value"]), "times": times})
+
+    return [Part(**{**part, "rows": [row(values) for values in part["rows"]]}) for part in result["parts"]]
 
 
 def put_into(readme: str, table: str) -> str:

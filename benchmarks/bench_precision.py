@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.bench_row import Part
 from ich_seq.errors import ModelError
-from ich_seq.evaluation.precision import Gate, Limits, measure_precisions, rows_to_measure
+from ich_seq.evaluation.precision import Gate, Limits, MeasuredOn, measure_precisions, rows_to_measure
 from ich_seq.files import sha256_of
 from ich_seq.manifest.table import read_table
 from ich_seq.model.bundle import read_info
@@ -14,29 +14,37 @@ from ich_seq.model.exported import PrecisionLoss
 from ich_seq.training.run import open_run
 
 _STRICT = Gate(prob_change=0.0, auc_drop=0.0)
+_GATES = ("allowed to change nothing at all", "with its usual limits")
 
 
 def trained(folder: Path, work: Path, cores: int) -> Part:
-    """bf16 and int8 against fp32 on a trained model, and the gate with limits that no rounding meets."""
+    """bf16 and int8 against fp32 on a trained model, and what the gate says of int8, with limits that no rounding meets and its own."""
     run = open_run(folder)
-    model = work / "trained"
+    model = work / f"trained_{run.config.name}"
     shutil.copytree(folder / "model", model)
     table, root = read_table(run.table), Path(run.record()["steps"]["index"]["root"])
     on = rows_to_measure(table, root, sha256_of(run.table), Limits())
     export(model, onnx=False)
-    try:
-        measure_precisions(model, on, cores, _STRICT)
-        strict = "Limits of 0 were met."
-    except ModelError as error:
-        strict = f"Asked for no change at all, `export --int8` refuses: {error.message.partition(': ')[2]}."
-    exported = measure_precisions(model, on, cores, Gate())
+    refusals = [_refusal(model, on, cores, gate) for gate in (_STRICT, Gate())]
     info = read_info(model)
-    lines = [f"- {name}: {_words(loss)}" for name, loss in exported.losses.items()]
+    losses = info.exported.losses if info.exported else {}
+    lines = [f"- {name}: {_words(loss)}" for name, loss in losses.items()]
+    lines += [f"- `export --int8`, {which}: {refusal}" for which, refusal in zip(_GATES, refusals, strict=True)]
     words = (
-        f"The model of `{run.config.name}` ({info.cnn.backbone}, {info.preprocess.size} px), "
-        f"trained on {info.trained_on.patients} patients; fp32 against lower precisions, both stages, all labels."
+        f"{info.cnn.backbone} at {info.preprocess.size} px, trained on {info.trained_on.patients} patients of "
+        f"{info.trained_on.dataset}; fp32 against lower precisions, both stages, all labels."
     )
-    return Part("What bf16 and int8 change in a trained model", words, note="\n".join(lines) + f"\n\n{strict}")
+    title = f"What bf16 and int8 change in a trained model: {run.config.name}"
+    return Part(title, words, note="\n".join(lines))
+
+
+def _refusal(model: Path, on: MeasuredOn, cores: int, gate: Gate) -> str:
+    """What the command says of int8 with these limits."""
+    try:
+        measure_precisions(model, on, cores, gate)
+    except ModelError as error:
+        return error.message.partition(": ")[2]
+    return "taken"
 
 
 def _words(loss: PrecisionLoss) -> str:

@@ -116,11 +116,11 @@ def warm_slices(bench: Bench, peaks: dict[str, float]) -> Part:
         batch = "one after another" if title == AS_PUBLISHED else batch
         state = f"warm, {bench.cores} threads, {_WARM_SLICES} slices, {batch}"
         rows.append(Row(title, value, "ms a slice", state, bench.rounds, times, share=share))
-    measured = ", ".join(f"{name} {peak:.3g} TFLOP/s" for name, peak in peaks.items())
+    measured = ", ".join(f"{peak:.3g} in {name}" for name, peak in peaks.items())
     return Part(
         "A slice, warm",
         f"HU to probabilities and PCA coordinates. The network takes {flop / 1e9:.1f} GFLOP a slice; the best product of two large "
-        f"matrices reaches {measured} here, and the share of that peak is given.",
+        f"matrices reaches {measured} (10^12 operations a second) here; the share of that peak is given.",
         rows,
     )
 

@@ -16,7 +16,7 @@ _PASSES = 6
 
 
 def matrix_peaks(threads: int) -> dict[str, float]:
-    """TFLOP/s of the best product of two 3072 x 3072 matrices by precision; the larger of torch's and OpenVINO's."""
+    """10^12 operations a second in the best product of two 3072 x 3072 matrices by precision; the larger of torch's and OpenVINO's."""
     found = {"fp32": _torch(torch.float32), "int8": 0.0}
     if machine_has_bf16():
         found["bf16"] = _torch(torch.bfloat16)
@@ -57,7 +57,7 @@ def _openvino(precision: str, threads: int) -> float:
 
 
 def _best(product: Callable[[], object]) -> float:
-    """TFLOP/s of the fastest of some passes after a warm-up."""
+    """10^12 operations a second in the fastest of some passes after a warm-up."""
     seconds = []
     for _ in range(_PASSES + 1):
         started = time.perf_counter()

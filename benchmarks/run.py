@@ -40,7 +40,7 @@ from ich_seq.training.run import machine
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
-def measure(bench: Bench, run: Path, only: list[str]) -> tuple[dict[str, float], list[Part]]:
+def measure(bench: Bench, runs: list[Path], only: list[str]) -> tuple[dict[str, float], list[Part]]:
     """The matrix peaks, and every part or those whose function is named."""
     peaks = matrix_peaks(bench.cores)
     parts: dict[str, Callable[[], Part]] = {
@@ -54,11 +54,11 @@ def measure(bench: Bench, run: Path, only: list[str]) -> tuple[dict[str, float],
         "reading": lambda: reading(bench),
         "limits": lambda: limits(bench),
     }
-    if run.is_dir():
-        parts["trained"] = lambda: trained(run, bench.work, bench.cores)
+    for run in runs:
+        parts[f"trained {run.name}"] = lambda run=run: trained(run, bench.work, bench.cores)
     found = []
     for name, part in parts.items():
-        if not only or name in only:
+        if not only or name.split()[0] in only:
             print(f"{name} ...", flush=True)
             found.append(part())
     return peaks, found
@@ -95,7 +95,8 @@ def main() -> None:
         add_int8(model)
         scan, title = scan_of_32(work)
         bench = Bench(model, scan, work, machine_ways(), cores, args.rounds)
-        peaks, parts = measure(bench, args.run, args.only)
+        demo = PROJECT / "runs" / "demo"
+        peaks, parts = measure(bench, args.run or ([demo] if demo.is_dir() else []), args.only)
     facts = this_machine(args.note)
     result = {"machine": facts, "scan": title, "matrix_tflops": peaks, "parts": [asdict(part) for part in parts]}
     page = markdown(facts, title, parts)
