@@ -177,7 +177,7 @@ def limits(bench: Bench) -> Part:
     model = TorchModel(read_bundle(bench.model))
     volume = Volume(first_series(bench.scan))
     slices = [hu for _, hu in volume.read()][:8]
-    logits, embedding = read_slices(model.cnn, slices, len(slices), "cpu")
+    logits, embedding = read_slices(model.cnn, slices, len(slices))
     features = SeriesFeatures(
         "1.2.3",
         tuple(map(str, range(len(slices)))),
