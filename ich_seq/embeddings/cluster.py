@@ -21,7 +21,7 @@ from ich_seq.embeddings.extract import (
     store_series,
 )
 from ich_seq.embeddings.ledger import Done, Ledger, read_done
-from ich_seq.embeddings.series import SeriesRows, read_series
+from ich_seq.embeddings.series import SeriesRows, identity_of, read_series
 from ich_seq.embeddings.source import source_of
 from ich_seq.errors import StaleCacheError, UsageError
 from ich_seq.slices.train import load_cnn
@@ -126,7 +126,8 @@ def compute_series(work: Work, rows: pd.DataFrame) -> tuple[Done, bool]:
     if not (work.run / "config.json").is_file():
         raise UsageError(f"{work.run}: a worker does not see this folder; run and images must lie where all see them")
     set_threads(work.threads)
-    return store_series(_extractor(work), read_series(rows, work.root))
+    extractor, series = _extractor(work), read_series(rows, work.root)
+    return store_series(extractor, series, identity_of(extractor.identity, series))
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from ich_seq.distrust import DamagedError, read_own
 from ich_seq.embeddings.cache import FORMAT, EmbeddingCache, open_cache, write_index
 from ich_seq.embeddings.ledger import Done, Ledger, read_done
 from ich_seq.embeddings.part import SeriesFeatures, is_whole, write_part
-from ich_seq.embeddings.series import LoadedSeries, SeriesRows, read_ahead
+from ich_seq.embeddings.series import LoadedSeries, SeriesRows, read_ahead, readers_for
 from ich_seq.embeddings.source import source_of
 from ich_seq.errors import CacheError, DatasetError, ModelError, StaleCacheError
 from ich_seq.files import make_folder, make_private_folder, write_text
@@ -58,6 +58,11 @@ class Extractor:
     def identity(self) -> str:
         """What a part's numbers depend on beside its pixels: as `identity_in` of the weights and the precision."""
         return identity_in(self.precision, self.weights)
+
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return str(next(self.network.parameters()).device)
 
     @cached_property
     def computing(self) -> SliceNet:
@@ -114,8 +119,9 @@ def extract(
     todo = [place for place, source in sources.items() if source not in known]
     unreadable = [reason for source in sources.values() if source in known for reason in known[source].unreadable]
     slices, there, computed = groups.slices(mine), len(mine) - len(todo), 0
-    for place, series in zip(todo, read_ahead(groups, todo, root), strict=True):
-        found, new = store_series(extractor, series)
+    ahead = read_ahead(groups, todo, root, extractor.identity, readers_for(extractor.device))
+    for place, (series, identity) in zip(todo, ahead, strict=True):
+        found, new = store_series(extractor, series, identity)
         ledger.add(sources[place], found)
         unreadable += found.unreadable
         refuse_many(unreadable, slices)
@@ -124,9 +130,10 @@ def extract(
     return ExtractionReport(there, computed, unreadable, extractor.precision)
 
 
-def store_series(extractor: Extractor, series: LoadedSeries) -> tuple[Done, bool]:
+def store_series(extractor: Extractor, series: LoadedSeries, identity: str) -> tuple[Done, bool]:
     """Writes the part of one series that was read, unless it is there and whole; what to note of it, and whether it was computed now.
 
+    `identity` is as `identity_of` the series says.
     A network that reads neighbouring slices has no part for a slice alone: it counts as one that cannot be read.
 
     Raises:
@@ -137,7 +144,6 @@ def store_series(extractor: Extractor, series: LoadedSeries) -> tuple[Done, bool
         return Done("", (*series.unreadable, f"{series.sop_instance_uids[0]}: {ALONE}")), False
     if not series.slices_hu:
         return Done("", tuple(series.unreadable)), False
-    identity = _identity(extractor.identity, series)
     parts = extractor.folder / "parts"
     new = not is_whole(parts, identity)
     if new:
@@ -236,14 +242,3 @@ def _features(
         embedding.astype(np.float16),
         logits,
     )
-
-
-def _identity(extractor: str, series: LoadedSeries) -> str:
-    """What a part depends on: the extractor, and pixels and geometry in order."""
-    digest = hashlib.sha256(extractor.encode())
-    digest.update(series.position_mm.tobytes())
-    for hu in series.slices_hu:
-        digest.update(f"{hu.shape}".encode())
-        digest.update(np.ascontiguousarray(hu).tobytes())
-    digest.update("\n".join((series.series_instance_uid, *series.sop_instance_uids)).encode())
-    return digest.hexdigest()

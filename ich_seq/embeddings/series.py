@@ -1,5 +1,8 @@
 """The series of a table of slices, read from disk, the next ones while one is computed."""
 
+import hashlib
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from ich_seq.nifti import read_square_slice
 
 READ_COLUMNS = ("series_instance_uid", "sop_instance_uid", "position_mm", "path", "slice_index")
 """What extraction needs of a table of slices."""
-_READ_AHEAD = 2
+_READERS, _MOST_READERS = 2, 8
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,35 @@ def read_series(rows: pd.DataFrame, root: Path) -> LoadedSeries:
     )
 
 
-def read_ahead(groups: SeriesRows, places: list[int], root: Path) -> Iterator[LoadedSeries]:
-    """The series at these places one after another, the next being read while the one before is computed."""
-    with ThreadPoolExecutor(max_workers=_READ_AHEAD) as pool:
-        waiting = [pool.submit(read_series, groups[place], root) for place in places[:_READ_AHEAD]]
+def identity_of(extractor: str, series: LoadedSeries) -> str:
+    """What a part depends on: the extractor, and pixels and geometry in order; 64 hexadecimal digits."""
+    digest = hashlib.sha256(extractor.encode())
+    digest.update(series.position_mm.tobytes())
+    for hu in series.slices_hu:
+        digest.update(f"{hu.shape}".encode())
+        digest.update(np.ascontiguousarray(hu).tobytes())
+    digest.update("\n".join((series.series_instance_uid, *series.sop_instance_uids)).encode())
+    return digest.hexdigest()
+
+
+def readers_for(device: str) -> int:
+    """So many threads read series ahead, each holding one: two are enough for a processor's network, a GPU waits for more."""
+    return min(_MOST_READERS, len(os.sched_getaffinity(0))) if device.startswith("cuda") else _READERS
+
+
+def read_ahead(
+    groups: SeriesRows, places: list[int], root: Path, extractor: str, readers: int = _READERS
+) -> Iterator[tuple[LoadedSeries, str]]:
+    """The series at these places with their identities, one after another, the next ones being read while one is computed."""
+
+    def read(place: int) -> tuple[LoadedSeries, str]:
+        series = read_series(groups[place], root)
+        return series, identity_of(extractor, series)
+
+    with ThreadPoolExecutor(max_workers=readers) as pool:
+        waiting = deque(pool.submit(read, place) for place in places[:readers])
         for position in range(len(places)):
-            series = waiting.pop(0).result()
-            if position + _READ_AHEAD < len(places):
-                waiting.append(pool.submit(read_series, groups[places[position + _READ_AHEAD]], root))
-            yield series
+            found = waiting.popleft().result()
+            if position + readers < len(places):
+                waiting.append(pool.submit(read, places[position + readers]))
+            yield found

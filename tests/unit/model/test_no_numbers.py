@@ -78,7 +78,7 @@ def test_what_cannot_be_kept_as_numbers_is_not_kept(model, tmp_path, part, scale
         last.bias.fill_(scale)
     series = read_series(rows_of(tmp_path / "scan"), tmp_path / "scan")
     with pytest.raises(ModelError, match=message):
-        store_series(Extractor(model.cnn, tmp_path / "cache", 4), series)
+        store_series(Extractor(model.cnn, tmp_path / "cache", 4), series, "0" * 64)
     assert not (tmp_path / "cache").exists()
 
 

@@ -120,7 +120,9 @@ def test_extraction_evaluation_and_scoring_read_the_same_of_a_slice(network, tmp
     rows = rows_of(tmp_path / "scan")
     torn.write_bytes(torn.read_bytes()[:-100])
     (tmp_path / "cache" / "parts").mkdir(parents=True)
-    done, new = store_series(Extractor(network.cnn, tmp_path / "cache", 32), read_series(rows, tmp_path / "scan"))
+    done, new = store_series(
+        Extractor(network.cnn, tmp_path / "cache", 32), read_series(rows, tmp_path / "scan"), "0" * 64
+    )
     extracted = read_part(tmp_path / "cache" / "parts", done.identity)
     evaluated = score_series(network, rows, tmp_path / "scan")
     scored = scores(ich_seq.score_study(tmp_path / "scan", network))
@@ -135,7 +137,9 @@ def test_extraction_evaluation_and_scoring_read_the_same_of_a_slice(network, tmp
 def test_a_slice_alone_is_left_out_of_extraction_and_evaluation_and_refused_in_scoring(network, tmp_path) -> None:
     make_series(tmp_path / "scan", 1)
     rows = rows_of(tmp_path / "scan")
-    done, new = store_series(Extractor(network.cnn, tmp_path / "cache", 32), read_series(rows, tmp_path / "scan"))
+    done, new = store_series(
+        Extractor(network.cnn, tmp_path / "cache", 32), read_series(rows, tmp_path / "scan"), "0" * 64
+    )
     assert (done.identity, new) == ("", False)
     assert "reads neighbouring slices" in done.unreadable[0]
     evaluated = score_series(network, rows, tmp_path / "scan")
