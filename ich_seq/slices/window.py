@@ -114,10 +114,13 @@ class Preprocess(nn.Module):
 
 
 def _in_square(hu: Float[Tensor, "b y x"], side: int) -> Float[Tensor, "b side side"]:
-    """The middle of the slices, or the slices in the middle of air; a negative border cuts."""
-    across, down = side - hu.shape[-1], side - hu.shape[-2]
-    border = (across // 2, across - across // 2, down // 2, down - down // 2)
-    return functional.pad(hu, border, value=AIR_HU)
+    """The middle of the slices, or the slices in the middle of air; a negative border cuts.
+
+    The first border is the half of side - length, rounded down; so written, nothing negative is halved, which ONNX rounds upwards.
+    """
+    rows, columns = hu.shape[-2:]
+    left, above = (side + columns) // 2 - columns, (side + rows) // 2 - rows
+    return functional.pad(hu, (left, side - columns - left, above, side - rows - above), value=AIR_HU)
 
 
 def _squared(hu: Float[Tensor, "b y x"]) -> Float[Tensor, "b side side"]:
