@@ -39,7 +39,7 @@ def write_spread_model(folder: Path, cnn: CnnConfig, preprocess: PreprocessConfi
     with torch.no_grad():
         _settle(network, tiles)
         embedding = network(tiles).embedding
-        _spread(network.head if isinstance(network.head, nn.Linear) else network.head.linear, embedding)
+        _spread(network.head, embedding)
         pca = _pca(embedding)
     lstm = SequenceNet(REDUCED, config.lstm)
     weights = pack_weights(network, pca, lstm)
@@ -58,7 +58,9 @@ def _settle(network: SliceNet, tiles: Tensor) -> None:
     network.eval()
 
 
-def _spread(last: nn.Linear, embedding: Tensor) -> None:
+def _spread(head: nn.Module, embedding: Tensor) -> None:
+    last = head if isinstance(head, nn.Linear) else head.get_submodule("linear")
+    assert isinstance(last, nn.Linear)
     outputs = last(embedding)
     deviation = outputs.std(dim=0)
     assert (deviation > 0).all(), "slices do not differ"
