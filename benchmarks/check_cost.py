@@ -22,7 +22,7 @@ import pydicom
 
 from benchmarks.processes import ICHSEQ, timed
 from benchmarks.reading import best_ms
-from benchmarks.run import REAL, RESULTS, seeded_bundle
+from benchmarks.seeded import REAL, RESULTS, seeded_bundle
 from ich_seq.dicom import SliceHeader, read_header, read_study_files
 from ich_seq.dicom.pixels import pixel_bytes
 from ich_seq.dicom.syntaxes import TRANSFER_SYNTAXES

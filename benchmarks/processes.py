@@ -35,21 +35,33 @@ print(json.dumps([status, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss
 """Started by a large process, a command would have that one's peak memory, which a fork hands on; so a small one starts it."""
 
 
-def timed(command: tuple[str, ...], runs: int, cwd: Path | None = None, warm_up: int = 1) -> Timing:
-    """Runs `command` some times after a warm-up.
+@dataclass(frozen=True)
+class Run:
+    """One run of a command: wall seconds, seconds of processor time, and the peak memory of its largest process in MB."""
+
+    seconds: float
+    processor_s: float
+    peak_mb: float
+
+
+def once(command: tuple[str, ...], cwd: Path | None = None) -> Run:
+    """Runs `command` to its end, its output thrown away.
 
     Raises:
-        RuntimeError: it failed; its output is in the message.
+        RuntimeError: it failed; what it said to stderr is in the message.
     """
-    seconds, processor, peak_mb = [], [], 0.0
-    for turn in range(runs + warm_up):
-        watch = (sys.executable, "-S", "-c", _WATCH, *command)
-        done = subprocess.run(watch, cwd=cwd, capture_output=True, text=True, check=True)
-        status, took, used, peak = json.loads(done.stdout)
-        if status != 0:
-            raise RuntimeError(f"{' '.join(command)}: {done.stderr[-500:]}")
-        if turn >= warm_up:
-            seconds.append(took)
-            processor.append(used)
-            peak_mb = max(peak_mb, peak)
-    return Timing(statistics.median(seconds), min(seconds), max(seconds), statistics.median(processor), peak_mb, runs)
+    watch = (sys.executable, "-S", "-c", _WATCH, *command)
+    done = subprocess.run(watch, cwd=cwd, capture_output=True, text=True, check=True)
+    status, *used = json.loads(done.stdout)
+    if status != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-500:]}")
+    return Run(*used)
+
+
+def timed(command: tuple[str, ...], runs: int, cwd: Path | None = None, warm_up: int = 1) -> Timing:
+    """Runs `command` some times after a warm-up; raises as `once`."""
+    found = [once(command, cwd) for _ in range(runs + warm_up)][warm_up:]
+    seconds = [run.seconds for run in found]
+    processor_s = statistics.median(run.processor_s for run in found)
+    peak_mb = max(run.peak_mb for run in found)
+    return Timing(statistics.median(seconds), min(seconds), max(seconds), processor_s, peak_mb, runs)

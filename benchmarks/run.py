@@ -1,110 +1,111 @@
-"""Speed and memory of this machine, in one run: `make bench`.
+"""Speed and memory of this machine, in one run: `make bench`, about half an hour on two cores.
 
-Start-up of the light commands, the phantom at 256 and 512, and a full-size ResNeXt-101 with seeded weights on a whole scan. Writes
-`benchmarks/results/bench.json` and `bench.md`. Uses the real RSNA series where it is at hand (ICHSEQ_REAL_DATA), else a synthetic one.
+A full-size ResNeXt-101 32x8d + BiLSTM with seeded weights on a scan of 32 slices: the published way against each of ours, as whole
+processes and slice by slice, alternated; the machine's matrix peak and the share that is used; a cold start by phase; many
+studies; cores; lengths; reading; what limits extraction and training. Uses the real RSNA series where it is at hand
+(ICHSEQ_REAL_DATA), else a synthetic one, and the demo's model where `make demo` has been. Writes `benchmarks/results/bench.json`
+and `bench.md`, and the README's table.
 """
 
 import argparse
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from benchmarks.processes import ICHSEQ, Timing, timed
-from ich_seq.config import CnnConfig, Config
-from ich_seq.embeddings.pca import Pca
+from benchmarks.bench_input import light_commands, limits, reading
+from benchmarks.bench_page import markdown, put_into, readme_table
+from benchmarks.bench_precision import trained
+from benchmarks.bench_row import Part
+from benchmarks.bench_scoring import (
+    Bench,
+    cold_start,
+    cores_and_lengths,
+    lengths,
+    machine_ways,
+    many_studies,
+    warm_slices,
+    whole_processes,
+)
+from benchmarks.matrix_peak import matrix_peaks
+from benchmarks.seeded import PROJECT, RESULTS, add_int8, scan_of_32, seeded_bundle
 from ich_seq.files import make_folder, write_json, write_text
-from ich_seq.model.bundle import TrainedOn, write_bundle
-from ich_seq.model.card import model_card
-from ich_seq.model.torch_backend import describe, pack_weights
-from ich_seq.sequence.network import SequenceNet
-from ich_seq.slices.network import SliceNet
+from ich_seq.model.export import export
+from ich_seq.training.compute import set_threads
 from ich_seq.training.run import machine
 
-PROJECT = Path(__file__).resolve().parents[1]
-RESULTS = Path(__file__).parent / "results"
-REAL = Path(os.environ.get("ICHSEQ_REAL_DATA", PROJECT.parent / "shared" / "data")) / "rsna_series_ID_52c1ab5a"
+_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
-def seeded_bundle(folder: Path, backbone: str = "resnext101_32x8d") -> Path:
-    """A model with seeded random weights: the published BiLSTM behind ResNeXt-101 32x8d, the published size, or another backbone."""
-    torch.manual_seed(0)
-    config = Config(name="seeded", about="Random weights, for timing.", cnn=CnnConfig(backbone=backbone))
-    cnn, lstm = SliceNet(config.cnn.backbone, config.preprocess).eval(), SequenceNet(120, config.lstm).eval()
-    generator = np.random.default_rng(0)
-    components = np.linalg.qr(generator.standard_normal((cnn.embedding_width, 120)))[0].T.astype(np.float32)
-    pca = Pca(np.zeros(cnn.embedding_width, np.float32), np.ascontiguousarray(components), np.ones(120, np.float32))
-    nobody = TrainedOn(dataset="none", description="Random weights.", patients=0, scans=0, slices=0, table_sha256="")
-    weights = pack_weights(cnn, pca, lstm)
-    info = describe(config, cnn, pca, nobody, {}, weights)
-    write_bundle(folder, info, weights, model_card(info))
-    return folder
-
-
-def rows(work: Path, runs: int) -> dict[str, Timing]:
-    """Each measured command by its title."""
-    found = {
-        "python -c pass (the interpreter alone)": timed((ICHSEQ[0], "-c", "pass"), runs),
-        "ichseq --help": timed((*ICHSEQ, "--help"), runs),
-        "ichseq --version": timed((*ICHSEQ, "--version"), runs),
+def measure(bench: Bench, runs: list[Path], only: list[str]) -> tuple[dict[str, float], list[Part]]:
+    """The matrix peaks, and every part or those whose function is named."""
+    peaks = matrix_peaks(bench.cores)
+    parts: dict[str, Callable[[], Part]] = {
+        "whole_processes": lambda: whole_processes(bench),
+        "warm_slices": lambda: warm_slices(bench, peaks),
+        "cold_start": lambda: cold_start(bench),
+        "many_studies": lambda: many_studies(bench),
+        "cores_and_lengths": lambda: cores_and_lengths(bench),
+        "lengths": lambda: lengths(bench),
+        "light_commands": lambda: light_commands(bench),
+        "reading": lambda: reading(bench),
+        "limits": lambda: limits(bench),
     }
-    for matrix in (256, 512):
-        command = (*ICHSEQ, "phantom", "--studies", "60", "--slices", "32", "--matrix", str(matrix), "--jobs", "2")
-        out = work / f"phantom_{matrix}"
-        title = f"ichseq phantom: 60 scans of 32 slices at {matrix} x {matrix}, 2 processes"
-        found[title] = timed((*command, "--quiet", "--out", str(out)), 1, warm_up=0)
-    scan = REAL
-    if not REAL.is_dir():
-        scan = work / "one"
-        timed(
-            (*ICHSEQ, "phantom", "--studies", "1", "--slices", "32", "--matrix", "512", "--out", str(scan)),
-            1,
-            warm_up=0,
-        )
-    found["ichseq inspect STUDY, 32 slices at 512 x 512"] = timed((*ICHSEQ, "inspect", str(scan)), runs)
-    model = seeded_bundle(work / "model")
-    found["ichseq inspect MODEL, full size"] = timed((*ICHSEQ, "inspect", str(model)), runs)
-    command = (*ICHSEQ, "score-study", str(scan), "--model", str(model), "--out", str(work / "scored"), "--quiet")
-    found["ichseq score-study, ResNeXt-101 in fp32, 32 slices, cold process, report included"] = timed(command, runs)
-    return found
+    for run in runs:
+        parts[f"trained {run.name}"] = lambda run=run: trained(run, bench.work, bench.cores)
+    found = []
+    for name, part in parts.items():
+        if not only or name.split()[0] in only:
+            print(f"{name} ...", flush=True)
+            found.append(part())
+    return peaks, found
+
+
+def this_machine(note: str) -> dict[str, Any]:
+    """Versions, cores, the processor by name and what it multiplies with."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    name = re.search(r"^model name\s*: (.*)$", text, flags=re.MULTILINE)
+    flags = set(text.split())
+    features = ", ".join(each for each in _FEATURES if each in flags) or "no vector extensions that we look for"
+    return {**machine(), "processor": name[1].strip() if name else "a processor", "features": features, "note": note}
 
 
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each way has its turn")
+    parser.add_argument("--backbone", default="resnext101_32x8d")
+    parser.add_argument(
+        "--run", type=Path, default=PROJECT / "runs" / "demo", help="whose trained model tries precisions"
+    )
+    parser.add_argument("--only", action="append", default=[], help="measure this part alone; repeat it")
+    parser.add_argument("--note", default="", help="what the reader must know of the machine at that time")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     make_folder(args.out)
-    with tempfile.TemporaryDirectory() as work:
-        found = rows(Path(work), args.runs)
-    result: dict[str, Any] = {"machine": machine(), "rows": {title: asdict(timing) for title, timing in found.items()}}
+    cores = len(os.sched_getaffinity(0))
+    set_threads(cores)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        model = seeded_bundle(work / "model", args.backbone)
+        export(model, onnx=False)
+        add_int8(model)
+        scan, title = scan_of_32(work)
+        bench = Bench(model, scan, work, machine_ways(), cores, args.rounds)
+        demo = PROJECT / "runs" / "demo"
+        peaks, parts = measure(bench, args.run or ([demo] if demo.is_dir() else []), args.only)
+    facts = this_machine(args.note)
+    result = {"machine": facts, "scan": title, "matrix_tflops": peaks, "parts": [asdict(part) for part in parts]}
+    page = markdown(facts, title, parts)
     write_json(args.out / "bench.json", result)
-    page = markdown(result["machine"], found)
     write_text(args.out / "bench.md", page)
+    if args.out == RESULTS and not args.only:
+        readme = PROJECT / "README.md"
+        write_text(readme, put_into(readme.read_text(encoding="utf-8"), readme_table(facts, parts)))
     print(page)
-
-
-def markdown(facts: dict[str, Any], found: dict[str, Timing]) -> str:
-    """The table that is committed."""
-    versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
-    lines = "\n".join(
-        f"| {title} | {row.median_s:.2f} | {row.fastest_s:.2f} to {row.slowest_s:.2f} | {row.peak_mb:.0f} | {row.runs} |"
-        for title, row in found.items()
-    )
-    return f"""# Speed and memory
-
-`make bench` on {facts["cores"]} cores ({facts["system"]}), Python {facts["python"]}, {versions}. Whole processes; each is run once
-before counting, but for the phantom.
-
-| command | median s | range s | peak MB | runs |
-| --- | ---: | ---: | ---: | ---: |
-{lines}
-"""
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.run import REAL, RESULTS
+from benchmarks.seeded import REAL, RESULTS
 from ich_seq.config import PreprocessConfig, SplitConfig
 from ich_seq.files import make_folder, write_json, write_text
 from ich_seq.manifest.headers import read_headers

@@ -1,19 +1,27 @@
-"""One slice in every compressed transfer syntax that can be written here, with pydicom's encoders or GDCM."""
+"""One slice in every compressed transfer syntax that is read, with the encoders of pydicom, GDCM or (HTJ2K) OpenJPH."""
 
 import struct
 from pathlib import Path
 
 import gdcm
+import imagecodecs
 import numpy as np
 from dicom_factory import make_slice, ramp_hu, set_pixels, write
-from pydicom.uid import JPEG2000, JPEGLSNearLossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import HTJ2K, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGLSNearLossless
 
 _GDCM = {
     "jpeg_baseline": gdcm.TransferSyntax.JPEGBaselineProcess1,
     "jpeg_lossless": gdcm.TransferSyntax.JPEGLosslessProcess14,
     "jpeg_lossless_sv1": gdcm.TransferSyntax.JPEGLosslessProcess14_1,
 }
-WRITTEN = ("rle", "jpegls", "jpegls_near", "jpeg2000", "jpeg2000_lossy", *_GDCM)
+_HTJ2K = {
+    "htj2k": HTJ2KLossless,
+    "htj2k_rpcl": HTJ2KLosslessRPCL,
+    "htj2k_lossy": HTJ2K,
+}
+WRITTEN = ("rle", "jpegls", "jpegls_near", "jpeg2000", "jpeg2000_lossy", *_HTJ2K, *_GDCM)
+LOSSLESS = ("rle", "jpegls", "jpeg2000", "htj2k", "htj2k_rpcl", "jpeg_lossless", "jpeg_lossless_sv1")
 
 
 def write_compressed(path: Path, syntax: str) -> Path:
@@ -30,6 +38,10 @@ def write_compressed(path: Path, syntax: str) -> Path:
         dataset.compress(JPEGLSNearLossless, jls_error=2, generate_instance_uid=False)
     elif syntax == "jpeg2000_lossy":
         dataset.compress(JPEG2000, j2k_cr=[4], generate_instance_uid=False)
+    elif syntax in _HTJ2K:
+        dataset.PixelData = encapsulate([_htj2k(dataset.pixel_array, lossless=syntax != "htj2k_lossy")])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        dataset.file_meta.TransferSyntaxUID = _HTJ2K[syntax]
     elif syntax in _GDCM:
         write(dataset, path)
         return _transcoded(path, _GDCM[syntax])
@@ -40,6 +52,10 @@ def write_compressed(path: Path, syntax: str) -> Path:
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def _htj2k(stored: np.ndarray, *, lossless: bool) -> bytes:
+    return bytes(imagecodecs.htj2k_encode(stored, reversible=lossless))
 
 
 def _transcoded(path: Path, syntax: int) -> Path:
