@@ -139,10 +139,11 @@ def _squared(hu: Float[Tensor, "b y x"]) -> Float[Tensor, "b side side"]:
     return functional.pad(hu, border, value=AIR_HU)
 
 
-def _nearest_places(length: int, side: int) -> Int64[Tensor, " side"]:
+def _nearest_places(length: int | torch.SymInt, side: int) -> Int64[Tensor, " _"]:
     """Which of so many rows torch's nearest resize takes, in its own float32 sums: ONNX's resize takes another now and then.
 
     OpenVINO divides in a way of its own: unless `side` is a power of two it takes a neighbouring row at .8 % of lengths up to 1,100.
     """
-    every = torch.full((side,), length, dtype=torch.float32) / side
-    return (torch.arange(side, dtype=torch.float32) * every).floor().long().clamp(max=length - 1)
+    rows = cast(int, length)
+    every = torch.full((side,), rows, dtype=torch.float32) / side
+    return (torch.arange(side, dtype=torch.float32) * every).floor().long().clamp(max=rows - 1)
