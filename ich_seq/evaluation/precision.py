@@ -1,7 +1,7 @@
 """What a lower precision costs, measured on validation patients, and the gate that an int8 graph must pass to be shipped."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,18 +10,16 @@ import pandas as pd
 from jaxtyping import Integer
 
 from ich_seq.embeddings.stage import TRAINING_SPLITS
-from ich_seq.errors import DatasetError, ModelError, PixelsUnreadableError
+from ich_seq.errors import DatasetError, ModelError
+from ich_seq.evaluation.calibration_tiles import calibration_tiles, without_lone_slices
 from ich_seq.evaluation.scoring import SeriesScores, score_series
 from ich_seq.labels import ANY, LABEL_NAMES
-from ich_seq.manifest.table import slice_places
 from ich_seq.metrics import roc_auc
 from ich_seq.model.bundle import BundleInfo, read_info, write_info
 from ich_seq.model.export import write_graph
 from ich_seq.model.exported import FOLDER, Calibration8, Exported, Measured, PrecisionLoss
 from ich_seq.model.openvino_backend import Computed, OpenVinoModel, machine_has_bf16
 from ich_seq.model.quantise import quantise
-from ich_seq.nifti import read_square_slice
-from ich_seq.volume import Slice
 
 VALIDATION = "validation"
 FLOAT_LAYERS = (0, 4, 10)
@@ -38,9 +36,13 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredOn:
-    """Rows to calibrate with and rows to measure on, the folder of their images, and the digest of their table."""
+    """Rows to calibrate with and rows to measure on, the folder of their images, and the digest of their table.
+
+    `beside` are all rows of the series that calibrate, where neighbours are found.
+    """
 
     calibration: pd.DataFrame
+    beside: pd.DataFrame
     validation: pd.DataFrame
     root: Path
     table_sha256: str
@@ -71,8 +73,10 @@ def rows_to_measure(table: pd.DataFrame, root: Path, table_sha256: str, limits: 
     with_bleed = generator.permutation(np.flatnonzero(bleeding))[:half]
     without = generator.permutation(np.flatnonzero(~bleeding))[: limits.slices - len(with_bleed)]
     scans = generator.permutation(sorted(validation["series_instance_uid"].unique()))[: limits.scans]
+    calibration = training.iloc[np.sort(np.concatenate([with_bleed, without]))]
     return MeasuredOn(
-        training.iloc[np.sort(np.concatenate([with_bleed, without]))],
+        calibration,
+        training[training["series_instance_uid"].isin(calibration["series_instance_uid"])],
         validation[validation["series_instance_uid"].isin(scans)],
         root,
         table_sha256,
@@ -108,6 +112,10 @@ class _Measuring:
         if info.exported is None:
             raise ValueError("the bundle must have been exported before its precisions are measured")
         self.exported = info.exported
+        if info.preprocess.adjacent_slices:
+            several = [without_lone_slices(rows) for rows in (on.beside, on.validation)]
+            chosen = on.calibration[on.calibration.index.isin(several[0].index)]
+            on = replace(on, calibration=chosen, beside=several[0], validation=several[1])
         self._folder, self._info, self._on, self._jobs, self._on_step = folder, info, on, jobs, on_step
         self._fp32 = self._model("fp32", self.exported)
         scans = on.validation["series_instance_uid"].nunique()
@@ -121,7 +129,8 @@ class _Measuring:
     def add_int8(self, gate: Gate) -> None:
         """Raises ModelError where no graph passes."""
         self._on_step(f"windowing {len(self._on.calibration)} slices for calibration")
-        tiles = [self._fp32.tiles(hu) for hu in _slices_of(self._on.calibration, self._on.root)]
+        on = self._on
+        tiles = list(calibration_tiles(self._fp32, on.calibration, on.beside, on.root))
         refused = []
         for first in FLOAT_LAYERS:
             self._on_step(f"quantising, {first} convolutions at the front in floating point")
@@ -227,12 +236,3 @@ def _scans_of(rows: pd.DataFrame) -> list[pd.DataFrame]:
         series.sort_values(["position_mm", "sop_instance_uid"])
         for _, series in rows.groupby("series_instance_uid", sort=True)
     ]
-
-
-def _slices_of(rows: pd.DataFrame, root: Path) -> Iterator[Slice]:
-    """Raises DatasetError where one cannot be read."""
-    for path, index in slice_places(rows, root):
-        try:
-            yield read_square_slice(path, index)
-        except PixelsUnreadableError as error:
-            raise DatasetError(f"a slice for calibration cannot be read: {error.message}") from error

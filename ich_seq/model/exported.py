@@ -2,7 +2,8 @@
 
 The network is cut where its precision changes, since OpenVINO computes a whole graph in one: `window` (HU to normalised tiles, always
 fp32: in bf16, HU would be rounded before they are windowed), `slices` (tiles to stage one's logits and PCA coordinates, in fp32 or
-bf16; `slices_int8` is its quantised copy) and `scan` (stage two, always fp32). Nothing here needs torch or OpenVINO.
+bf16; `slices_int8` is its quantised copy) and `scan` (stage two, always fp32). A network that reads neighbouring slices has a `window`
+that takes each slice by itself; what computes it sets the neighbours' tiles beside it. Nothing here needs torch or OpenVINO.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Field
 
+from ich_seq.config import PreprocessConfig
 from ich_seq.distrust import DamagedError, open_own, read_own
 from ich_seq.errors import BundleError
 
@@ -79,6 +81,11 @@ class Exported(_Part):
     int8: Calibration8 | None = None
     losses: dict[Measured, PrecisionLoss] = {}
     """By precision; one that was not measured is missing."""
+
+
+def tile_name(preprocess: PreprocessConfig) -> str:
+    """What the window graph's output is called: `tiles`, or `slice_tiles` where the network reads neighbours beside each."""
+    return "slice_tiles" if preprocess.adjacent_slices else "tiles"
 
 
 class GraphFiles(NamedTuple):

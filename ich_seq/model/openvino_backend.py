@@ -1,7 +1,7 @@
 """A bundle made to compute with OpenVINO on the processor: the protocol of `TorchModel`, without importing torch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from ich_seq.errors import BundleError, UsageError
 from ich_seq.labels import LABELS
 from ich_seq.model.bundle import BundleInfo
-from ich_seq.model.exported import FOLDER, GraphName, read_graph
+from ich_seq.model.exported import FOLDER, GraphName, read_graph, tile_name
 from ich_seq.model.reading import SliceReading
 from ich_seq.model.telemetry import no_telemetry
 from ich_seq.slices.finite import refuse_non_finite_hu, refuse_non_numbers
@@ -65,9 +65,9 @@ class OpenVinoModel:
         if precision == "bf16" and not machine_has_bf16():
             raise UsageError("--precision bf16: this processor does not multiply bf16; use fp32 or auto")
         threads = jobs or len(os.sched_getaffinity(0))
-        channels, size, labels = info.preprocess.channels, info.preprocess.size, len(LABELS)
-        square, coordinates = (channels, size, size), info.reduced_width
-        self._window = self._compile("window", {"hu": 3}, {"tiles": square}, _properties("fp32", threads))
+        size, labels, coordinates = info.preprocess.size, len(LABELS), info.reduced_width
+        window = {tile_name(info.preprocess): (info.preprocess.slice_channels, size, size)}
+        self._window = self._compile("window", {"hu": 3}, window, _properties("fp32", threads))
         low = "fp32" if precision == "fp32" or not machine_has_bf16() else "bf16"
         self._slices = self._compile(
             "slices_int8" if precision == "int8" else "slices",
@@ -79,18 +79,33 @@ class OpenVinoModel:
         self._scan = self._compile("scan", {"reduced": 2, "prob": 2}, outputs, _properties("fp32", threads))
         self._queue = ov.AsyncInferQueue(self._slices, min(threads, MOST_STREAMS))
 
-    def tiles(self, hu: Slice) -> Float32[np.ndarray, "1 c size size"]:
-        """The network's normalised input of one slice in HU, in fp32."""
-        return self._window(hu[None])["tiles"]
+    def network_tiles(
+        self, slices_hu: Sequence[Float32[np.ndarray, "_ _"]], asked: range
+    ) -> Iterator[Float32[np.ndarray, "1 c size size"]]:
+        """The network's normalised input for each of the `asked` among successive slices in HU, in fp32; no slice is windowed twice.
+
+        Beyond an end of the slices the last one stands in, as in training.
+        """
+        reach, last = self.info.preprocess.adjacent_slices, len(slices_hu) - 1
+        known: dict[int, Float32[np.ndarray, "1 k size size"]] = {}
+        for place in asked:
+            around = [min(max(other, 0), last) for other in range(place - reach, place + reach + 1)]
+            read = {other: known.get(other) for other in around}
+            known = {other: self.tiles(slices_hu[other]) if tile is None else tile for other, tile in read.items()}
+            yield np.concatenate([known[other] for other in around], axis=1) if reach else known[place]
+
+    def tiles(self, hu: Slice) -> Float32[np.ndarray, "1 k size size"]:
+        """What one slice in HU gives of the network's normalised input, in fp32: all of it, unless neighbours are read beside it."""
+        return self._window(hu[None])[0]
 
     def read_slices(self, slices_hu: Sequence[Float32[np.ndarray, "_ _"]], asked: range | None = None) -> SliceReading:
-        """Stage one on slices in HU, any matrix, on all or on those `asked` for: windowed one by one while others are computed.
+        """Stage one on successive slices in HU, any matrix, on all or on those `asked` for: windowed one by one while others compute.
 
         Raises:
             InputRefusedError, ModelError: HU, a logit or a coordinate is not finite.
         """
         refuse_non_finite_hu(slices_hu)
-        wanted = slices_hu if asked is None else slices_hu[asked.start : asked.stop]
+        wanted = range(len(slices_hu)) if asked is None else asked
         found: dict[str, Any] = {
             "logits": np.empty((len(wanted), len(LABELS)), np.float32),
             "prob": np.empty((len(wanted), len(LABELS)), np.float32),
@@ -102,8 +117,8 @@ class OpenVinoModel:
                 rows[index] = request.get_tensor(name).data[0]
 
         self._queue.set_callback(keep)
-        for index, hu in enumerate(wanted):
-            self._queue.start_async({"tiles": self.tiles(hu)}, index)
+        for index, tiles in enumerate(self.network_tiles(slices_hu, wanted)):
+            self._queue.start_async({"tiles": tiles}, index)
         self._queue.wait_all()
         refuse_non_numbers("stage one", found["logits"])
         refuse_non_numbers("the PCA", found["reduced"])

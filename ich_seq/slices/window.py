@@ -4,7 +4,7 @@ import math
 from typing import cast
 
 import torch
-from jaxtyping import Float, Real
+from jaxtyping import Float, Int64, Real
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -109,6 +109,9 @@ class Preprocess(nn.Module):
 
     def _shrunk(self, channels: Float[Tensor, "b c y x"], side: int) -> Float[Tensor, "b c side side"]:
         if self._config.resize == "every_nth":  # of 512 for 128: rows and columns 0, 4, 8, ...
+            if torch.compiler.is_exporting():
+                rows, columns = (_nearest_places(length, side) for length in channels.shape[-2:])
+                return channels.index_select(2, rows).index_select(3, columns)
             return functional.interpolate(channels, size=(side, side), mode="nearest")
         return functional.interpolate(
             channels, size=(side, side), mode="bilinear", antialias=self.antialias, align_corners=False
@@ -116,10 +119,13 @@ class Preprocess(nn.Module):
 
 
 def _in_square(hu: Float[Tensor, "b y x"], side: int) -> Float[Tensor, "b side side"]:
-    """The middle of the slices, or the slices in the middle of air; a negative border cuts."""
-    across, down = side - hu.shape[-1], side - hu.shape[-2]
-    border = (across // 2, across - across // 2, down // 2, down - down // 2)
-    return functional.pad(hu, border, value=AIR_HU)
+    """The middle of the slices, or the slices in the middle of air; a negative border cuts.
+
+    The first border is the half of side - length, rounded down; so written, nothing negative is halved, which ONNX rounds upwards.
+    """
+    rows, columns = hu.shape[-2:]
+    left, above = (side + columns) // 2 - columns, (side + rows) // 2 - rows
+    return functional.pad(hu, (left, side - columns - left, above, side - rows - above), value=AIR_HU)
 
 
 def _squared(hu: Float[Tensor, "b y x"]) -> Float[Tensor, "b side side"]:
@@ -133,3 +139,13 @@ def _squared(hu: Float[Tensor, "b y x"]) -> Float[Tensor, "b side side"]:
         return hu
     border = (across // 2, across - across // 2, down // 2, down - down // 2)
     return functional.pad(hu, border, value=AIR_HU)
+
+
+def _nearest_places(length: int | torch.SymInt, side: int) -> Int64[Tensor, " _"]:
+    """Which of so many rows torch's nearest resize takes, in its own float32 sums: ONNX's resize takes another now and then.
+
+    OpenVINO divides in a way of its own: unless `side` is a power of two it takes a neighbouring row at .8 % of lengths up to 1,100.
+    """
+    rows = cast(int, length)
+    every = torch.full((side,), rows, dtype=torch.float32) / side
+    return (torch.arange(side, dtype=torch.float32) * every).floor().long().clamp(max=rows - 1)
