@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +26,16 @@ MOST_STREAMS = 8
 """Slices under way at once: those that scoring hands over together."""
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 Computed = Literal["fp32", "bf16", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """A graph to compile, whose inputs have so many axes, and whose outputs these lengths after the first axis."""
+
+    name: GraphName
+    inputs: dict[str, int]
+    outputs: dict[str, tuple[int, ...]]
+    properties: dict[str, Any]
 
 
 class OpenVinoModel:
@@ -56,7 +68,7 @@ class OpenVinoModel:
         if info.exported is None:
             raise BundleError(f"{folder}: holds no OpenVINO graphs; run `ichseq export --model {folder}`")
         self.info, self.precision = info, precision
-        self._folder, self._exported, self._core = folder, info.exported, ov.Core()
+        self._folder, self._exported, self._ov, self._core = folder, info.exported, ov, ov.Core()
         self._kept: list[Any] = []  # OpenVINO reads weights where they lie, and does not keep them alive
         if precision == "int8" and "slices_int8" not in info.exported.graphs:
             raise UsageError(
@@ -67,16 +79,17 @@ class OpenVinoModel:
         threads = jobs or len(os.sched_getaffinity(0))
         size, labels, coordinates = info.preprocess.size, len(LABELS), info.reduced_width
         window = {tile_name(info.preprocess): (info.preprocess.slice_channels, size, size)}
-        self._window = self._compile("window", {"hu": 3}, window, _properties("fp32", threads))
         low = "fp32" if precision == "fp32" or not machine_has_bf16() else "bf16"
-        self._slices = self._compile(
-            "slices_int8" if precision == "int8" else "slices",
-            {"tiles": 4},
-            {"logits": (labels,), "prob": (labels,), "reduced": (coordinates,)},
-            _properties(low, threads, min(threads, MOST_STREAMS)),
+        read: dict[str, tuple[int, ...]] = {"logits": (labels,), "prob": (labels,), "reduced": (coordinates,)}
+        refined: dict[str, tuple[int, ...]] = {"refined_logits": (labels,), "refined_prob": (labels,)}
+        slices: GraphName = "slices_int8" if precision == "int8" else "slices"
+        graphs = (
+            _Graph(slices, {"tiles": 4}, read, _properties(low, threads, min(threads, MOST_STREAMS))),
+            _Graph("scan", {"reduced": 2, "prob": 2}, refined, _properties("fp32", threads)),
+            _Graph("window", {"hu": 3}, window, _properties("fp32", threads)),
         )
-        outputs = {"refined_logits": (labels,), "refined_prob": (labels,)}
-        self._scan = self._compile("scan", {"reduced": 2, "prob": 2}, outputs, _properties("fp32", threads))
+        with ThreadPoolExecutor(len(graphs)) as pool:  # one is compiled while another's digest is taken
+            self._slices, self._scan, self._window = pool.map(self._compile, graphs)
         self._queue = ov.AsyncInferQueue(self._slices, min(threads, MOST_STREAMS))
 
     def network_tiles(
@@ -132,17 +145,8 @@ class OpenVinoModel:
         refuse_non_numbers("stage two", found["refined_logits"])
         return found["refined_prob"].copy()
 
-    def _compile(
-        self,
-        name: GraphName,
-        inputs: dict[str, int],
-        outputs: dict[str, tuple[int, ...]],
-        properties: dict[str, Any],
-    ) -> "ov.CompiledModel":
-        """A graph whose inputs have so many axes, and whose outputs these lengths after the first axis."""
-        with no_telemetry():
-            import openvino as ov
-
+    def _compile(self, wanted: "_Graph") -> "ov.CompiledModel":
+        ov, name = self._ov, wanted.name
         files = read_graph(self._folder, self._exported, name)
         path = self._folder / FOLDER / f"{name}.xml"
         try:
@@ -151,9 +155,9 @@ class OpenVinoModel:
             graph = self._core.read_model(files.xml, weights)
             ranks = {port.any_name: len(port.partial_shape) for port in graph.inputs}
             shapes = {port.any_name: _lengths(port.partial_shape) for port in graph.outputs}
-            if ranks != inputs or shapes != outputs:
+            if ranks != wanted.inputs or shapes != wanted.outputs:
                 raise BundleError(f"{path}: does not fit model.json; run `ichseq export` again")
-            compiled = self._core.compile_model(graph, "CPU", properties)
+            compiled = self._core.compile_model(graph, "CPU", wanted.properties)
         except RuntimeError as error:
             raise BundleError(
                 f"{path}: OpenVINO {ov.get_version().partition('-')[0]} cannot use it, made with "
