@@ -24,8 +24,8 @@ from ich_seq.model.torch_backend import TorchModel
 from ich_seq.slices.read import network_tiles, read_slices
 from ich_seq.volume import Volume
 
-_HEADERS = (1_000, 9_000)
-_PHANTOMS = 10
+_HEADERS = (1_000, 7_000)
+_PHANTOMS = 4
 _ENCODED = {"RLE": RLELossless, "JPEG-LS": JPEGLSLossless, "JPEG 2000": JPEG2000Lossless}
 _STEP_SLICES = 4
 

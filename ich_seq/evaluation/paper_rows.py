@@ -85,7 +85,7 @@ QUESTIONS = (
             for trunk in _TRUNKS
             for given in ("windowed", "asip")
         ),
-        "Paper 004's `optimised` against its `baseline`: both changes at once, as printed.",
+        "Paper 004's optimised settings against its baseline's: both changes at once, as printed.",
     ),
     Question(
         "Two steps, first any and then the subtypes among positives",

@@ -127,8 +127,8 @@ ASIP = ("Paper 004 (ASIP), 2022", "its tables 6 to 8")
 ASIP_CAUTION = (
     "Not comparable: RSNA 2019, a split by image, so that a patient's slices and even a slice's neighbours are on both sides, and "
     "ensembles and weights chosen on the test images. Which label is meant is not printed: accuracy, recall and precision together "
-    "imply that some 15 in 100 images are positive, which is `any`. The AUC is the mean of sensitivity and specificity at one "
-    "threshold, which is lower than that of the scores."
+    "imply that some 15 in 100 images are positive, which is any haemorrhage. The AUC is the mean of sensitivity and specificity "
+    "at one threshold, which is lower than that of the scores."
 )
 """What keeps figures of paper 004 from standing beside others."""
 
