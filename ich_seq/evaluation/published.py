@@ -181,3 +181,51 @@ def published_for(dataset: str) -> tuple[PublishedFigure, ...]:
 def published_of(config: str) -> tuple[PublishedFigure, ...]:
     """The rows that the paper behind a shipped config printed; none for another experiment."""
     return tuple(figure for figure in PUBLISHED if figure.config == config) if config else ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedPoint:
+    """What a paper printed of any haemorrhage at a threshold of its own; `recall` is sensitivity. What it left out is None."""
+
+    work: str
+    caution: str
+    accuracy: float | None = None
+    f1: float | None = None
+    recall: float | None = None
+    precision: float | None = None
+    auc: float | None = None
+    verdict: str = ""
+
+
+_LEE, _KUMAR, _LUSSIER = "Paper 000 (Lee), 2019", "Paper 002 (Kumar et al.), 2021", "Paper 003 (Lussier)"
+_LEE_CAUTION = (
+    "Not comparable: RSNA 2019, held-out images of which it is not said whose, at a threshold that is not printed; its three-window "
+    "row counts 80 positives where the others count some 600, so those are not the same images."
+)
+_KUMAR_CAUTION = (
+    "Not comparable: the share of pictures with a bleed whose class of six was found, 1,000 pictures a class, split by picture; ours "
+    "is of any haemorrhage or none."
+)
+_LUSSIER_CAUTION = (
+    "Its softmax and categorical cross-entropy over several labels at once; no figure is printed but the curves."
+)
+_PRINTED = {
+    "lee2019_linear_brain": PrintedPoint(_LEE, _LEE_CAUTION, f1=0.19, recall=0.28, precision=0.14),
+    "lee2019_linear_blood": PrintedPoint(_LEE, _LEE_CAUTION, f1=0.22, recall=0.41, precision=0.15),
+    "lee2019_linear_soft": PrintedPoint(_LEE, _LEE_CAUTION, f1=0.22, recall=0.38, precision=0.15),
+    "lee2019_sigmoid": PrintedPoint(_LEE, _LEE_CAUTION, f1=0.88, recall=0.96, precision=0.80),
+    "kumar2021": PrintedPoint(_KUMAR, _KUMAR_CAUTION, accuracy=0.68),
+    "lussier": PrintedPoint(_LUSSIER, _LUSSIER_CAUTION, verdict="did not learn"),
+    **{
+        point.config: PrintedPoint(
+            ASIP[0], ASIP_CAUTION, point.accuracy, point.f1, point.recall, point.precision, point.auc
+        )
+        for point in ASIP_POINTS
+        if point.config
+    },
+}
+
+
+def point_of(config: str) -> PrintedPoint | None:
+    """What the paper behind a shipped config printed at a threshold, where it did."""
+    return _PRINTED.get(config)

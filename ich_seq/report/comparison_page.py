@@ -8,8 +8,8 @@ from sklearn.metrics import roc_curve
 
 from ich_seq.evaluation.bootstrap import Estimate
 from ich_seq.evaluation.comparison import STAGES, ComparedSystem, Comparison, Cost, Entry
-from ich_seq.evaluation.data import STAGE_TWO
-from ich_seq.evaluation.published import published_of
+from ich_seq.evaluation.data import STAGE_ONE, STAGE_TWO
+from ich_seq.evaluation.published import PrintedPoint, point_of, published_of
 from ich_seq.labels import LABELS, RESEARCH_NOTICE
 from ich_seq.report.evaluation_parts import shown
 from ich_seq.report.figures import LABEL_COLOURS, SOFT, as_data_uri, new_figure
@@ -128,6 +128,27 @@ def _published_rows(found: Comparison) -> list[list[str]]:
             value = figure.values["weighted log loss" if loss else LABELS[-1].name]
             title = figure.figure if loss else f"{figure.figure} any"
             rows.append([name, figure.work, figure.system, title, f"{value:.4f}", shown(ours), figure.comparable])
+        point = point_of(experiment)
+        if point is not None and found.level == "slice":
+            rows += [[name, point.work, STAGE_ONE, *row, point.caution] for row in _point_rows(point, own[STAGE_ONE])]
+    return rows
+
+
+def _point_rows(printed: PrintedPoint, own: ComparedSystem) -> list[list[str]]:
+    """Figure, what is printed, and ours of any haemorrhage at the balanced threshold."""
+    ours = own.point
+    pairs = (
+        ("accuracy any", printed.accuracy, ours and ours.accuracy),
+        ("F1 any", printed.f1, ours and ours.f1),
+        ("recall any", printed.recall, ours and ours.sensitivity),
+        ("precision any", printed.precision, ours and ours.precision),
+        ("AUC any", printed.auc, own.auc[-1]),
+    )
+    rows = [[title, f"{value:.3g}", _shown(figure or None)] for title, value, figure in pairs if value is not None]
+    if printed.verdict:
+        rows.append(
+            ["verdict", printed.verdict, _DID_NOT if own.learnt is False else "learnt" if own.learnt else _DASH]
+        )
     return rows
 
 

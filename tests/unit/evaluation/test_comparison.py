@@ -17,6 +17,8 @@ from ich_seq.evaluation.evaluate import evaluate
 from ich_seq.evaluation.floors import PREVALENCE
 from ich_seq.evaluation.result import About
 from ich_seq.labels import LABEL_NAMES
+from ich_seq.report.comparison_page import comparison_markdown
+from ich_seq.report.evaluation_parts import shown
 
 N, PATIENTS = 600, 60
 
@@ -159,3 +161,37 @@ def respell(path: Path, column: str, value: object) -> None:
 def test_two_are_needed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two runs or evaluations at least"):
         compare([read_entry(write(tmp_path / "a", scored(1.0)))])
+
+
+@pytest.mark.parametrize(
+    ("model", "printed"),
+    [
+        ("lee2019_sigmoid", {"F1 any": "0.88", "recall any": "0.96", "precision any": "0.8"}),
+        ("lee2019_linear_blood", {"F1 any": "0.22", "recall any": "0.41", "precision any": "0.15"}),
+        ("kumar2021", {"accuracy any": "0.68"}),
+        ("lussier", {"verdict": "did not learn"}),
+        (
+            "asip2022_densenet_asip_optimised",
+            {
+                "accuracy any": "0.906",
+                "F1 any": "0.552",
+                "recall any": "0.396",
+                "precision any": "0.91",
+                "AUC any": "0.695",
+            },
+        ),
+        ("kumar2021_positives", {}),
+    ],
+)
+def test_each_row_stands_beside_what_its_paper_printed_at_a_threshold(
+    tmp_path: Path, model: str, printed: dict
+) -> None:
+    """As table 2 of paper 000, paper 002's text and table 7 of paper 004 have it; ours is stage one's, the paper's own system."""
+    first, second = (write(tmp_path / name, scored(1.0, seed=1), own) for name, own in (("a", model), ("b", "own")))
+    found = compare([read_entry(first), read_entry(second)], rounds=20)
+    lines = comparison_markdown(found).partition("## In print")[2].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| a |")]
+    assert {row[3]: row[4] for row in rows} == printed
+    assert all(row[2] == STAGE_ONE and row[-1] for row in rows)
+    if "AUC any" in printed:
+        assert [row[5] for row in rows if row[3] == "AUC any"] == [shown(found.systems[0].auc[-1])]
