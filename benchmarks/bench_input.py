@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from benchmarks.reading import first_series, pydicom_header, pydicom_hu
 from benchmarks.rounds import Spread, alternate, ratios, spread
 from ich_seq.dicom import read_header
 from ich_seq.embeddings.part import SeriesFeatures, write_part
+from ich_seq.embeddings.series import readers_for
 from ich_seq.model.bundle import read_bundle
 from ich_seq.model.torch_backend import TorchModel
 from ich_seq.slices.read import network_tiles, read_slices
@@ -55,7 +57,7 @@ def light_commands(bench: Bench) -> Part:
         )
         for title, runs in found.items()
     ]
-    return Part("Start-up", "Whole processes.", rows + _phantoms(bench))
+    return Part("Start-up", "Whole processes; the synthetic scans by themselves.", rows + _phantoms(bench))
 
 
 def _phantoms(bench: Bench) -> list[Row]:
@@ -204,8 +206,16 @@ def limits(bench: Bench) -> Part:
         with torch.inference_mode():
             network(tiles)
 
+    readers = readers_for("cuda")
+    ahead = "file to HU, read ahead as for a GPU"
+
+    def read_ahead() -> None:
+        with ThreadPoolExecutor(readers) as pool:
+            list(pool.map(lambda _: list(Volume(volume.series).read()), range(readers)))
+
     ways: dict[str, tuple[Callable[[], object], int, str]] = {
         "file to HU": (lambda: list(Volume(volume.series).read()), len(volume), "one thread"),
+        ahead: (read_ahead, len(volume) * readers, f"{readers} threads"),
         "HU to the network's tile": (
             lambda: network_tiles(network.preprocess, slices, range(len(slices))),
             8,
@@ -220,17 +230,15 @@ def limits(bench: Bench) -> Part:
     for title, (_, count, state) in ways.items():
         found[title] = value = spread([1000 * seconds / count for seconds in taken[title]])
         rows.append(Row(title, value, "ms a slice", f"warm, {state}", bench.rounds))
-    return Part("What limits extraction and training", _limit_words(found, bench.cores), rows)
+    return Part("What limits extraction and training", _limit_words(found, ahead), rows)
 
 
-def _limit_words(found: dict[str, Spread], cores: int) -> str:
+def _limit_words(found: dict[str, Spread], ahead: str) -> str:
     """Which stage limits here, and from which speed of the network on reading would."""
-    reading_ms = found["file to HU"].median
-    share = reading_ms / found["the network, torch fp32"].median
-    rate = 1000 / reading_ms
-    limit = "the network limits" if share < cores else "reading limits"
+    reading_ms, network_ms = found[ahead].median, found["the network, torch fp32"].median
+    limit = "the network limits" if reading_ms < network_ms else "reading limits"
     return (
-        f"Extraction reads the next series in threads while the network computes. Here {limit}: reading takes {share:.1%} "
-        f"of the network's time. Reading would limit behind whatever computes more than {cores * rate:,.0f} slices a second "
-        f"on {cores} cores, {rate:,.0f} a core; training then reads tiles from `cache-tiles` (tile_cache.md)."
+        f"Extraction reads the next series in threads while the network computes. Here {limit}: reading takes "
+        f"{reading_ms / network_ms:.1%} of the network's time. Behind a network of more than {1000 / reading_ms:,.0f} slices a second "
+        "reading would limit: then `--shard`, torchrun or Dask read with more processes, and training reads `cache-tiles`."
     )

@@ -10,14 +10,14 @@ BEGIN, END = "<!-- the next table is written by `make bench` -->", "<!-- end of 
 _README_PARTS = ("A scan of 32 slices, cold", "A slice, warm", "Many studies in one call")
 
 
-def markdown(facts: dict[str, Any], scan: str, parts: list[Part]) -> str:
+def markdown(facts: dict[str, Any], network: str, scan: str, parts: list[Part]) -> str:
     """The page that is committed."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     text = [
         "# Speed and memory",
         f"`make bench` on {facts['processor']}, {facts['cores']} cores ({facts['features']}), {facts['system']}, "
-        f"Python {facts['python']}, {versions}. A full ResNeXt-101 32x8d at 256 px, PCA to 120 and the BiLSTM, seeded weights; "
-        f"{scan}. Every row had its turn in each round beside the others of its table; medians with quartiles.",
+        f"Python {facts['python']}, {versions}. {network}, PCA to 120 and the BiLSTM, seeded weights; {scan}. Ways that are compared "
+        "had their turns in the same rounds, one after another; medians with quartiles over the rounds.",
         facts["note"],
     ]
     for part in parts:

@@ -17,7 +17,7 @@ from ich_seq.training.run import open_run
 def trained(folder: Path, work: Path, cores: int) -> Part:
     """bf16 and int8 against fp32 on a trained model, and what the gate says of int8."""
     run = open_run(folder)
-    model = work / f"trained_{run.config.name}"
+    model = work / f"trained_{folder.name}"
     shutil.copytree(folder / "model", model)
     table, root = read_table(run.table), Path(run.record()["steps"]["index"]["root"])
     on = rows_to_measure(table, root, sha256_of(run.table), Limits())

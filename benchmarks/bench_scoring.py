@@ -19,10 +19,11 @@ from benchmarks.processes import ICHSEQ, Run, once
 from benchmarks.rounds import alternate, ratios, spread
 from benchmarks.seeded import synthetic_studies
 from ich_seq.model.export import synthetic_slices
+from ich_seq.model.openvino_backend import machine_has_bf16
 from ich_seq.model.runtime import Compute
 from ich_seq.study.chunks import CHUNK_SLICES
 from ich_seq.study.model import StudyModel, load_model
-from ich_seq.training.compute import set_threads
+from ich_seq.training.compute import resolve_precision, set_threads
 
 AS_PUBLISHED = "the published way (torch fp32, default layout)"
 COLD = "cold process, files cached"
@@ -76,12 +77,13 @@ def whole_processes(bench: Bench) -> Part:
         **{f"ichseq score-study, {name_of(way)}": bench.score(way, bench.scan) for way in bench.ways},
     }
     found = alternate(runs, bench.rounds)
-    return Part(
-        "A scan of 32 slices, cold",
+    words = (
         "From the command to the report: interpreter, imports, model, reading, both stages, pictures. The published way writes a CSV, "
-        "checks nothing and draws nothing (benchmarks/published_way.py).",
-        _process_rows(found, AS_PUBLISHED, f"{COLD}, {bench.cores} threads", bench.rounds),
+        "checks nothing and draws nothing (benchmarks/published_way.py). int8 has every convolution in int8 here and below, calibrated "
+        "on eight synthetic slices, for its speed alone: a trained model's may keep some in floating point."
     )
+    state = f"{COLD}, {bench.cores} threads, {CHUNK_SLICES} slices at once"
+    return Part("A scan of 32 slices, cold", words, _process_rows(found, AS_PUBLISHED, state, bench.rounds))
 
 
 def _process_rows(found: dict[str, list[Run]], baseline: str, state: str, rounds: int) -> list[Row]:
@@ -148,7 +150,9 @@ def cold_start(bench: Bench) -> Part:
     for title, rounds in found.items():
         for phase, words in PHASES.items():
             milliseconds = [1000 * seconds[phase] for seconds in rounds]
-            rows.append(Row(f"{title}: {words}", spread(milliseconds), "ms", COLD, bench.rounds))
+            rows.append(
+                Row(f"{title}: {words}", spread(milliseconds), "ms", f"{COLD}, {bench.cores} threads", bench.rounds)
+            )
     return Part(
         "A cold start by phase",
         "Each phase by itself, one after another. The command reads slices while stage one computes, so its whole is shorter.",
@@ -194,7 +198,8 @@ def cores_and_lengths(bench: Bench) -> Part:
         for count in counts:
             times = None if count == 1 else ratios(taken["1"], taken[str(count)])
             title = f"{name_of(way)}, {count} thread{'s' * (count > 1)}"
-            rows.append(Row(title, spread(taken[str(count)]), "ms a slice", "warm, stage one", bench.rounds, times))
+            state = f"warm, stage one, {_WARM_SLICES} slices, one a thread at once"
+            rows.append(Row(title, spread(taken[str(count)]), "ms a slice", state, bench.rounds, times))
     return Part("By cores", "Stage one on eight slices; times as fast as with one thread.", rows)
 
 
@@ -216,13 +221,12 @@ def lengths(bench: Bench) -> Part:
         rounds = bench.rounds if count <= 32 else 1  # long ones vary little
         taken = [_clocked(lambda count=count: scan(count), count)() for _ in range(rounds)]
         rows.append(Row(f"{count:,} slices", spread(taken), "ms a slice", f"warm, {bench.cores} threads", rounds))
-    words = f"Both stages, {name_of(bench.quickest)}, slices of 512 x 512 in HU."
+    words = f"Both stages, {name_of(bench.quickest)}, slices of 512 x 512 in HU; one length after another."
     return Part("By the length of a scan", words, rows)
 
 
 def machine_ways() -> list[tuple[str, str]]:
     """Runtime and precision of each way that this machine has, the published way's relatives first and the quickest last."""
-    from ich_seq.model.openvino_backend import machine_has_bf16
-
+    has_bf16 = {"torch": resolve_precision("auto", "cpu") == "bf16", "openvino": machine_has_bf16()}
     ways = [("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8")]
-    return ways if machine_has_bf16() else [way for way in ways if way[1] != "bf16"]
+    return [way for way in ways if way[1] != "bf16" or has_bf16[way[0]]]

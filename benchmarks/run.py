@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from ich_seq.model.export import export
 from ich_seq.training.compute import set_threads
 from ich_seq.training.run import machine
 
+PUBLISHED = "resnext101_32x8d"
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
@@ -70,17 +72,22 @@ def this_machine(note: str) -> dict[str, Any]:
     name = re.search(r"^model name\s*: (.*)$", text, flags=re.MULTILINE)
     flags = set(text.split())
     features = ", ".join(each for each in _FEATURES if each in flags) or "no vector extensions that we look for"
-    return {**machine(), "processor": name[1].strip() if name else "a processor", "features": features, "note": note}
+    packages = {**machine()["packages"], **{name: version(name) for name in ("openvino", "nncf")}}
+    return {
+        **machine(),
+        "packages": packages,
+        "processor": name[1].strip() if name else "a processor",
+        "features": features,
+        "note": note,
+    }
 
 
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how often each way has its turn")
-    parser.add_argument("--backbone", default="resnext101_32x8d")
-    parser.add_argument(
-        "--run", type=Path, default=PROJECT / "runs" / "demo", help="whose trained model tries precisions"
-    )
+    parser.add_argument("--backbone", default=PUBLISHED)
+    parser.add_argument("--run", type=Path, action="append", help="whose trained model tries precisions; repeat it")
     parser.add_argument("--only", action="append", default=[], help="measure this part alone; repeat it")
     parser.add_argument("--note", default="", help="what the reader must know of the machine at that time")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -99,10 +106,10 @@ def main() -> None:
         peaks, parts = measure(bench, args.run or ([demo] if demo.is_dir() else []), args.only)
     facts = this_machine(args.note)
     result = {"machine": facts, "scan": title, "matrix_tflops": peaks, "parts": [asdict(part) for part in parts]}
-    page = markdown(facts, title, parts)
+    page = markdown(facts, f"{args.backbone} at 256 px", title, parts)
     write_json(args.out / "bench.json", result)
     write_text(args.out / "bench.md", page)
-    if args.out == RESULTS and not args.only:
+    if args.out == RESULTS and not args.only and args.backbone == PUBLISHED:
         readme = PROJECT / "README.md"
         write_text(readme, put_into(readme.read_text(encoding="utf-8"), readme_table(facts, parts)))
     print(page)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pandas as pd
@@ -30,6 +31,7 @@ from ich_seq.training.run import Run, open_run
 
 _IN_FLIGHT = 256
 _CONNECT_S = "20s"
+_LOADING = Lock()
 
 
 @dataclass(frozen=True)
@@ -130,16 +132,23 @@ def compute_series(work: Work, rows: pd.DataFrame) -> tuple[Done, bool]:
     return store_series(extractor, series, identity_of(extractor.identity, series))
 
 
-@lru_cache(maxsize=1)
 def _extractor(work: Work) -> Extractor:
-    """The run's slice classifier, loaded once a worker."""
+    """The run's slice classifier, loaded and brought to its precision once a worker, whatever the number of its threads."""
+    with _LOADING:
+        return _loaded(work)
+
+
+@lru_cache(maxsize=1)
+def _loaded(work: Work) -> Extractor:
     run = open_run(work.run)
     device = resolve_device("auto")
     precision = inference_precision(work.precision, device)
     network = load_cnn(run.config, run.stage_one)
     if extractor_identity(network) != work.weights:
         raise StaleCacheError(f"{work.run}: a worker reads other weights than this command; is it the same folder?")
-    return Extractor(network.to(device), run.features, work.batch_size, precision)
+    extractor = Extractor(network.to(device), run.features, work.batch_size, precision)
+    extractor.computing.eval()  # made here, where no other thread makes it too
+    return extractor
 
 
 def _check_tls(cluster: Cluster) -> None:

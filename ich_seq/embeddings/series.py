@@ -97,7 +97,9 @@ def identity_of(extractor: str, series: LoadedSeries) -> str:
 
 def readers_for(device: str) -> int:
     """So many threads read series ahead, each holding one: two are enough for a processor's network, a GPU waits for more."""
-    return min(_MOST_READERS, len(os.sched_getaffinity(0))) if device.startswith("cuda") else _READERS
+    if not device.startswith("cuda"):
+        return _READERS
+    return max(_READERS, min(_MOST_READERS, len(os.sched_getaffinity(0))))
 
 
 def read_ahead(

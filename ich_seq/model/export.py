@@ -46,12 +46,18 @@ def export(folder: Path, *, onnx: bool = True, on_step: Callable[[str], None] = 
         BundleError: the bundle cannot be used.
         ModelError: a graph gives other probabilities than torch.
         OutputError: the bundle cannot be written.
-        UsageError: the libraries for export are not installed.
+        UsageError: the libraries for export are not installed, or the bundle takes pixels in a way that OpenVINO does not.
     """
     if any(find_spec(name) is None for name in ("onnx", "onnxscript")):
         raise UsageError("export needs onnx and onnxscript: pip install 'ichseq[export]'")
     model = TorchModel(read_bundle(folder))
     info = model.info.model_copy(update={"exported": None})
+    side = info.preprocess.size
+    if info.preprocess.resize == "every_nth" and side & (side - 1):
+        raise UsageError(
+            f"{folder}: takes every n-th pixel to {side} px, no power of two, where OpenVINO takes a neighbour at some matrices; "
+            "score it with --runtime torch"
+        )
     make_folder(folder / FOLDER)
     write_info(folder, info)
     parts = {}

@@ -1,6 +1,7 @@
 """Where and how precisely to compute: device, threads, precision and the seeds of each step."""
 
 import os
+import re
 from typing import Literal
 
 import torch
@@ -20,16 +21,28 @@ def resolve_device(name: str = "auto") -> str:
     Under torchrun each process has a GPU of its own.
 
     Raises:
-        ValueError: a GPU is asked for and torch sees none.
+        ValueError: no device's name, or a GPU that torch does not see.
     """
     if name in ("auto", "cuda"):
         kind = "cuda" if torch.cuda.is_available() or name == "cuda" else "cpu"
         name = f"cuda:{ranks.local_rank()}" if kind == "cuda" and ranks.world() > 1 else kind
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r}: torch sees no GPU here; use --device cpu")
-    if name.partition(":")[0] not in ("cpu", "cuda"):
-        raise ValueError(f"device {name!r}: use cpu, cuda or cuda:N")
+    if fault := _fault_of(name):
+        raise ValueError(fault)
     return name
+
+
+def _fault_of(device: str) -> str:
+    """Why nothing can be computed on a device, with the way out; empty where it is there."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        return f"device {device!r}: use cpu, cuda or cuda:N"
+    if device == "cpu":
+        return ""
+    if not torch.cuda.is_available():
+        return f"device {device!r}: torch sees no GPU here; use --device cpu"
+    cards = torch.cuda.device_count()
+    if int(device.partition(":")[2] or 0) >= cards:
+        return f"device {device!r}: torch sees {cards} GPU(s), counted from cuda:0"
+    return ""
 
 
 def resolve_precision(precision: Precision, device: str) -> Resolved:
@@ -52,15 +65,15 @@ def inference_precision(precision: Precision, device: str) -> Resolved:
     if precision == "auto":
         return resolve_precision("auto", device) if on_gpu else "fp32"
     if precision == "bf16" and resolve_precision("auto", device) != "bf16":
-        if on_gpu and not torch.cuda.is_available():
-            raise UsageError(f"device {device!r}: torch sees no GPU here; use --device cpu")
+        if fault := _fault_of(device):
+            raise UsageError(fault)
         what = "GPU" if on_gpu else "processor"
         raise UsageError(f"--precision bf16: this {what} does not multiply bf16; use fp32 or auto")
     return precision
 
 
 def _card_has_bf16(device: str) -> bool:
-    if not torch.cuda.is_available():
+    if _fault_of(device):
         return False
     with torch.cuda.device(torch.device(device)):
         return torch.cuda.is_bf16_supported(including_emulation=False)

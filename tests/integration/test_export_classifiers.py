@@ -11,7 +11,7 @@ from spread_model import write_spread_model
 
 from ich_seq.config import CnnConfig, PreprocessConfig
 from ich_seq.dicom import read_slice_hu
-from ich_seq.errors import DatasetError, InputRefusedError
+from ich_seq.errors import DatasetError, InputRefusedError, UsageError
 from ich_seq.evaluation.calibration_tiles import calibration_tiles, without_lone_slices
 from ich_seq.evaluation.precision import Gate, MeasuredOn, measure_precisions
 from ich_seq.labels import LABEL_NAMES
@@ -180,6 +180,16 @@ GREY = {"grey_mean": True, "resize": "every_nth", "mean": (0.0,), "std": (1.0,)}
 ASIP = {"windows": [{"level": 60, "width": 40}], "mean": (0.0,), "std": (1.0,), "adjacent_slices": 1}
 SIGMOID = {"windowing": "sigmoid", "resize": "pad_or_crop", "max_pool": 2}
 INPUTS = ({}, ASIP, GREY, DIVIDED, SIGMOID, {"adjacent_slices": 2}, {"antialias": True, "max_pool": 2})
+
+
+def test_every_nth_pixel_at_a_size_that_openvino_would_take_otherwise_is_refused(tmp_path: Path) -> None:
+    write_spread_model(
+        tmp_path,
+        CnnConfig(backbone="lussier_cnn", weights="none"),
+        PreprocessConfig.model_validate({"size": 48, **GREY}),
+    )
+    with pytest.raises(UsageError, match="no power of two.*--runtime torch"):
+        export(tmp_path, onnx=False)
 
 
 @pytest.mark.campaign

@@ -49,6 +49,8 @@ precision = "fp32"
 keep_tiles_in_memory = true
 [train_cnn.augment]
 vertical_flip_probability = 0.5
+[features]
+precision = "fp32"
 [lstm]
 hidden = 8
 layers = 1

@@ -481,7 +481,8 @@ def test_the_patient_is_named_in_the_report_alone_and_only_when_asked(model, tmp
 
 
 def test_a_process_of_its_own_scores_and_prints_json(model, network, head, tmp_path):
-    command = [sys.executable, "-c", "from ich_seq.cli import main; main()", "score-study", "--jobs", "1", head]
+    score = ("score-study", "--jobs", "1", "--device", "cpu", head)
+    command = [sys.executable, "-c", "from ich_seq.cli import main; main()", *score]
     done = subprocess.run(
         [*command, "--model", model, "--out", "out", "--json"], capture_output=True, text=True, check=False
     )

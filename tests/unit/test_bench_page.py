@@ -48,7 +48,7 @@ def test_a_page_shows_only_the_columns_that_a_part_has_and_comes_back_from_json(
         Part("A slice, warm", "words", [Row("theirs", Spread(10.0, 9.0, 1234.0), "ms a slice", "warm", 5), fast]),
         Part("Bare", "", [], "a note"),
     ]
-    page = markdown(FACTS, "a scan", parts)
+    page = markdown(FACTS, "a network", "a scan", parts)
     assert "| ours | 5 (4 to 6) | ms a slice | 2 (1.5 to 2.5) | 61% | warm | 5 |" in page
     assert "| theirs | 10 (9 to 1,234) | ms a slice |  |  | warm | 5 |" in page
     assert "peak MB" not in page

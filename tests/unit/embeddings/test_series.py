@@ -2,15 +2,18 @@
 
 import os
 
+import pytest
 from dicom_factory import make_series
 
 from ich_seq.embeddings.series import SeriesRows, identity_of, read_ahead, read_series, readers_for
 from ich_seq.manifest.headers import read_headers
 
 
-def test_a_gpu_is_fed_by_more_readers_than_a_processor() -> None:
+@pytest.mark.parametrize(("cores", "readers"), [(1, 2), (4, 4), (64, 8)])
+def test_a_gpu_is_fed_by_as_many_readers_as_there_are_cores(monkeypatch, cores: int, readers: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert readers_for("cuda:0") == readers
     assert readers_for("cpu") == 2
-    assert readers_for("cuda:0") == min(8, len(os.sched_getaffinity(0)))
 
 
 def test_series_come_in_order_with_their_identities_however_many_read_ahead(tmp_path) -> None:

@@ -21,6 +21,7 @@ from ich_seq.study.model import load_model
 from ich_seq.study.result import StudyResult
 from ich_seq.study.score import score_study
 from ich_seq.training import compute
+from ich_seq.training.compute import inference_precision, resolve_device
 
 IN_BF16 = 0.002
 """Of a probability of the tiny model, whose logits hardly vary, by bf16; measured: 0.0001."""
@@ -59,6 +60,7 @@ def on_a_machine(monkeypatch: pytest.MonkeyPatch, gpu: str) -> None:
     monkeypatch.setattr(runtime, "gpu_is_here", lambda: gpu != "none")
     monkeypatch.setattr(runtime, "machine_has_bf16", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu != "none")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 * (gpu != "none"))
     monkeypatch.setattr(compute, "_card_has_bf16", lambda device: gpu == "new")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
 
@@ -131,7 +133,7 @@ def test_a_processor_without_bf16_refuses_it_as_openvino_does(made: Path, monkey
 
 
 def test_what_asks_for_no_precision_is_the_reference_in_fp32() -> None:
-    """Evaluations, explanations and ensembles are made with it, on whatever device."""
+    """Evaluations of bundles, explanations and ensembles are made with it, on whatever device."""
     assert (WITH_TORCH.runtime, WITH_TORCH.precision) == ("torch", "fp32")
     assert (FASTEST.runtime, FASTEST.precision) == ("auto", "auto")
 
@@ -172,3 +174,19 @@ def test_members_of_an_ensemble_compute_in_the_precision_that_was_asked_for(made
     both = load_model(tmp_path / "both", Compute("cpu", 1, "torch", "bf16"))
     assert (both.runtime, both.precision) == ("torch", "bf16")
     assert [member.precision for member in both.members] == ["bf16", "bf16"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["cuda:x", "gpu", "cuda:", "cpu:0", "mps", ""])
+def test_what_is_no_device_is_said_before_anything_is_loaded(name: str) -> None:
+    with pytest.raises(ValueError, match="use cpu, cuda or cuda:N"):
+        resolve_device(name)
+
+
+def test_a_gpu_beyond_the_last_one_is_said(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == "cuda:1"
+    with pytest.raises(ValueError, match=r"torch sees 2 GPU\(s\), counted from cuda:0"):
+        resolve_device("cuda:2")
+    with pytest.raises(UsageError, match=r"torch sees 2 GPU\(s\)"):
+        inference_precision("bf16", "cuda:7")
