@@ -79,8 +79,8 @@ def whole_processes(bench: Bench) -> Part:
     found = alternate(runs, bench.rounds)
     words = (
         "From the command to the report: interpreter, imports, model, reading, both stages, pictures. The published way writes a CSV, "
-        "checks nothing and draws nothing (benchmarks/published_way.py). int8 has every convolution in int8 here and below, calibrated "
-        "on eight synthetic slices, for its speed alone: a trained model's may keep some in floating point."
+        "checks nothing and draws nothing (benchmarks/published_way.py). int8 has every convolution in int8 here and below, "
+        "calibrated on eight synthetic slices, for its speed alone: a trained model's may keep some in floating point."
     )
     state = f"{COLD}, {bench.cores} threads, {CHUNK_SLICES} slices at once"
     return Part("A scan of 32 slices, cold", words, _process_rows(found, AS_PUBLISHED, state, bench.rounds))

@@ -8,17 +8,18 @@ and `bench.md`, and the README's table.
 """
 
 import argparse
+import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.bench_input import light_commands, limits, reading
-from benchmarks.bench_page import markdown, put_into, readme_table
+from benchmarks.bench_page import markdown, parts_of, put_into, readme_table
 from benchmarks.bench_precision import trained
 from benchmarks.bench_row import Part
 from benchmarks.bench_scoring import (
@@ -42,9 +43,8 @@ PUBLISHED = "resnext101_32x8d"
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
-def measure(bench: Bench, runs: list[Path], only: list[str]) -> tuple[dict[str, float], list[Part]]:
-    """The matrix peaks, and every part or those whose function is named."""
-    peaks = matrix_peaks(bench.cores)
+def measure(bench: Bench, runs: list[Path], only: list[str], peaks: dict[str, float]) -> Iterator[Part]:
+    """Every part, or those whose function is named."""
     parts: dict[str, Callable[[], Part]] = {
         "whole_processes": lambda: whole_processes(bench),
         "warm_slices": lambda: warm_slices(bench, peaks),
@@ -58,12 +58,10 @@ def measure(bench: Bench, runs: list[Path], only: list[str]) -> tuple[dict[str, 
     }
     for run in runs:
         parts[f"trained {run.name}"] = lambda run=run: trained(run, bench.work, bench.cores)
-    found = []
     for name, part in parts.items():
         if not only or name.split()[0] in only:
             print(f"{name} ...", flush=True)
-            found.append(part())
-    return peaks, found
+            yield part()
 
 
 def this_machine(note: str) -> dict[str, Any]:
@@ -82,13 +80,40 @@ def this_machine(note: str) -> dict[str, Any]:
     }
 
 
+def write(out: Path, network: str, scan: str, facts: dict[str, Any], peaks: dict[str, float], parts: list[Part]) -> str:
+    """The JSON and the page, whose text is returned; of the published network in the project's own results, the README's table too."""
+    result = {"machine": facts, "scan": scan, "matrix_tflops": peaks, "parts": [asdict(part) for part in parts]}
+    page = markdown(facts, f"{network} at 256 px", scan, parts)
+    write_json(out / "bench.json", result)
+    write_text(out / "bench.md", page)
+    if out == RESULTS and network == PUBLISHED:
+        readme = PROJECT / "README.md"
+        write_text(readme, put_into(readme.read_text(encoding="utf-8"), readme_table(facts, parts)))
+    return page
+
+
+def _those_there(out: Path) -> tuple[dict[str, float], list[Part]]:
+    """Matrix peaks and parts of the page that is there; none where there is no such page."""
+    path = out / "bench.json"
+    result = json.loads(path.read_text()) if path.exists() else {}
+    return result.get("matrix_tflops", {}), parts_of({"parts": result.get("parts", [])})
+
+
+def _among(there: list[Part], own: list[Part]) -> list[Part]:
+    """`own` instead of those of the same title, or after them."""
+    new = {part.title: part for part in own}
+    return [new.pop(part.title, part) for part in there] + list(new.values())
+
+
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how often each way has its turn")
     parser.add_argument("--backbone", default=PUBLISHED)
     parser.add_argument("--run", type=Path, action="append", help="whose trained model tries precisions; repeat it")
-    parser.add_argument("--only", action="append", default=[], help="measure this part alone; repeat it")
+    parser.add_argument(
+        "--only", action="append", default=[], help="measure this part alone, for the page that is there; repeat it"
+    )
     parser.add_argument("--note", default="", help="what the reader must know of the machine at that time")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -103,15 +128,12 @@ def main() -> None:
         scan, title = scan_of_32(work)
         bench = Bench(model, scan, work, machine_ways(), cores, args.rounds)
         demo = PROJECT / "runs" / "demo"
-        peaks, parts = measure(bench, args.run or ([demo] if demo.is_dir() else []), args.only)
-    facts = this_machine(args.note)
-    result = {"machine": facts, "scan": title, "matrix_tflops": peaks, "parts": [asdict(part) for part in parts]}
-    page = markdown(facts, f"{args.backbone} at 256 px", title, parts)
-    write_json(args.out / "bench.json", result)
-    write_text(args.out / "bench.md", page)
-    if args.out == RESULTS and not args.only and args.backbone == PUBLISHED:
-        readme = PROJECT / "README.md"
-        write_text(readme, put_into(readme.read_text(encoding="utf-8"), readme_table(facts, parts)))
+        runs = args.run or ([demo] if demo.is_dir() else [])
+        facts, (peaks, there) = this_machine(args.note), _those_there(args.out) if args.only else ({}, [])
+        peaks, found, page = peaks or matrix_peaks(cores), [], ""
+        for part in measure(bench, runs, args.only, peaks):  # written at once: the whole takes a while
+            found.append(part)
+            page = write(args.out, args.backbone, title, facts, peaks, _among(there, found))
     print(page)
 
 
