@@ -82,17 +82,18 @@ def whole_processes(bench: Bench) -> Part:
         "checks nothing and draws nothing (benchmarks/published_way.py). int8 has every convolution in int8 here and below, "
         "calibrated on eight synthetic slices, for its speed alone: a trained model's may keep some in floating point."
     )
-    state = f"{COLD}, {bench.cores} threads, {CHUNK_SLICES} slices at once"
-    return Part("A scan of 32 slices, cold", words, _process_rows(found, AS_PUBLISHED, state, bench.rounds))
+    return Part("A scan of 32 slices, cold", words, _process_rows(found, bench))
 
 
-def _process_rows(found: dict[str, list[Run]], baseline: str, state: str, rounds: int) -> list[Row]:
-    first = [run.seconds for run in found[baseline]]
+def _process_rows(found: dict[str, list[Run]], bench: Bench) -> list[Row]:
+    first = [run.seconds for run in found[AS_PUBLISHED]]
     rows = []
     for title, runs in found.items():
-        seconds = [run.seconds for run in runs]
-        times = None if title == baseline else ratios(first, seconds)
-        rows.append(Row(title, spread(seconds), "s", state, rounds, times, max(run.peak_mb for run in runs)))
+        seconds, published = [run.seconds for run in runs], title == AS_PUBLISHED
+        times = None if published else ratios(first, seconds)
+        batch = "one slice at a time" if published else f"{CHUNK_SLICES} slices at once"
+        state = f"{COLD}, {bench.cores} threads, {batch}"
+        rows.append(Row(title, spread(seconds), "s", state, bench.rounds, times, max(run.peak_mb for run in runs)))
     return rows
 
 
