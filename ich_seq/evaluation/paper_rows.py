@@ -34,6 +34,7 @@ class Question:
 
 _LEE = "000, Lee 2019"
 _ASIP = "004, ASIP 2022"
+_CONTROL = "none, a control of 004"
 _TRUNKS = ("efficientnet", "resnet", "densenet")
 _WAYS = ("baseline", "optimised")
 
@@ -53,8 +54,10 @@ ROWS = (
         for given in ("windowed", "asip")
         for way in _WAYS
     ),
+    *(PaperRow(f"one_slice_{trunk}", _CONTROL) for trunk in _TRUNKS),
 )
-"""Every classifier of the five papers; the configs of the demo and of the table itself, and `recommended`, are of none."""
+"""Every classifier of the five papers, and what tells neighbours from windows in paper 004; the configs of the demo and of the table
+itself, and `recommended`, are of none."""
 
 QUICK_ROWS = ("kumar2021", "asip2022_densenet_windowed_baseline", "asip2022_densenet_asip_baseline")
 
@@ -70,13 +73,23 @@ QUESTIONS = (
         "The same three windows, trunk and training.",
     ),
     Question(
-        "Neighbours, three slices in one window instead of one slice in three",
+        "Windowing, three linear windows instead of one from 40 to 80 HU",
+        tuple(Pair(f"one_slice_{trunk}", f"asip2022_{trunk}_windowed_baseline", trunk) for trunk in _TRUNKS),
+        "Paper 004's three (brain, subdural, soft tissue) against the window of its adjacent slices; one slice each.",
+    ),
+    Question(
+        "Neighbours, the slices above and below beside this one, all in one window",
+        tuple(Pair(f"one_slice_{trunk}", f"asip2022_{trunk}_asip_baseline", trunk) for trunk in _TRUNKS),
+        "The window from 40 to 80 HU in both; neighbours alone are gained.",
+    ),
+    Question(
+        "Neighbours or windows, three slices in one window instead of one slice in three",
         tuple(
             Pair(f"asip2022_{trunk}_windowed_{way}", f"asip2022_{trunk}_asip_{way}", f"{trunk}, {way}")
             for trunk in _TRUNKS
             for way in _WAYS
         ),
-        "As in paper 004, neighbours are gained and two windows are given up at once: the pairs cannot tell the two apart.",
+        "As paper 004 compares them: neighbours are gained and windows given up at once; the two questions before this one part them.",
     ),
     Question(
         "Training, any weighs 5 and flips both ways",

@@ -38,7 +38,7 @@ def test_the_row_that_did_not_learn_says_so_and_its_pair_says_nothing(made) -> N
 
 def test_the_questions_are_answered_in_a_sentence_each(made) -> None:
     said = {line.partition(":")[0]: line for line in conclusions(made[0])}
-    assert said["Neighbours, three slices in one window instead of one slice in three"].endswith(
+    assert said["Neighbours or windows, three slices in one window instead of one slice in three"].endswith(
         ": of 2 pairs 1 better (resnet, baseline), 1 no conclusion."
     )
     assert "1 no conclusion." in said["Second stage, a BiLSTM over the scan"]
