@@ -1,7 +1,7 @@
 """The rows of `ichseq papers`: what they share, each of them as a run of its own, and what a finished one leaves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ich_seq.cli.stages import run_evaluate, run_extract_features, run_train_cnn, run_train_lstm, write_scores
 from ich_seq.cli.steps import StepContext, begin_run_of, image_folder
-from ich_seq.config import Config, describe_fault, load_config
+from ich_seq.config import Config, TrainCnnConfig, describe_fault, load_config
 from ich_seq.config.scale import at_scale, visits
 from ich_seq.distrust import MOST_JSON, DamagedError, read_own, sealed, strict_object, unsealed
 from ich_seq.errors import ConfigError, DatasetError, UsageError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE, ROWS_FOLDER = "settings.json", "rows"
 _TAUGHT_ALL = ("stage_one", "stage_two")
+_ANTIALIASED = ", antialiased where a paper's are larger; paper 002 takes every n-th pixel"
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,22 @@ def shared_words(config: Config, table: "pd.DataFrame") -> dict[str, str]:
     return {
         "data": str(table["dataset"].iloc[0]),
         "split": split,
-        "input": f"{config.preprocess.size} x {config.preprocess.size} pixels",
-        "slice visits": f"{visits(config):,}, and the best epoch on validation patients",
+        "input": f"{config.preprocess.size} x {config.preprocess.size} pixels"
+        + _ANTIALIASED * config.preprocess.antialias,
+        "slice visits": f"{visits(config):,} in batches of {training.batch_size}, {_schedule(training)}, and the best epoch on "
+        "validation patients",
         "initial weights": start if random else "ImageNet where the paper has them",
         "stage two": f"BiLSTM of {config.lstm.layers} layers, {config.lstm.hidden} a direction, {stage_two.epochs} epochs at most, "
         f"{stage_two.patients} patients, PCA to {config.features.pca_components} or to the embedding's width",
         "computed with": f"{packages}, Python {facts['python']}, {facts['system']}, cores: {facts['cores']}",
         "one fit a row": f"from seed {config.seed}: intervals say how far figures move with other patients, not with other fits",
     }
+
+
+def _schedule(training: TrainCnnConfig) -> str:
+    """The rate's schedule and the average of the weights, in words."""
+    rate = "a constant rate" if training.schedule == "constant" else "a rate that rises and falls as a cosine"
+    return rate + (f", weights averaged (decay {training.ema_decay:g})" if training.ema_decay else "")
 
 
 def prevalence(table: "pd.DataFrame") -> np.ndarray:
@@ -167,12 +176,20 @@ def make_row(shared: Shared, name: str, say: Callable[[str], None], *, quiet: bo
     say(f"{name}: {method(config)}; {visits(config):,} visits")
     context = begin_run_of(folder, config, shared.table_path, shared.root, shared.device, shared.jobs)
     run_train_cnn(context, quiet=quiet)
-    run_extract_features(context, quiet=quiet)
+    behind = replace(context, table=read_behind_stage_one(config, table))
+    run_extract_features(behind, quiet=quiet)
     run_train_lstm(context, quiet=quiet)
     run_evaluate(context, quiet=quiet)
     write_scores(folder / VALIDATION_FILE, split_scores(context.run, context.table, VALIDATION))
     write_json(folder / FACTS_FILE, sealed(_facts(context, name).model_dump(mode="json")))
     _drop_checkpoints(folder)
+
+
+def read_behind_stage_one(config: Config, table: "pd.DataFrame") -> "pd.DataFrame":
+    """The slices whose embeddings somebody reads: without stage one's own patients, where those of stage two suffice for its PCA."""
+    others = table[table["split"] != "stage_one"]
+    enough = (table["split"] == "stage_two").sum() > config.features.pca_components
+    return others if config.train_lstm.patients == "reserved" and enough else table
 
 
 def row_config(shared: Config, name: str, table: "pd.DataFrame") -> Config:
