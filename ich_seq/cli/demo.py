@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from ich_seq.cli import options
+from ich_seq.cli.terminal import minutes_and_seconds
 from ich_seq.errors import UsageError
 
 DEMO, QUICK = "demo", "demo_quick"
@@ -28,7 +29,7 @@ class _Clock:
     def step(self, title: str) -> Iterator[None]:
         begun = time.monotonic()
         if not self.quiet:
-            click.echo(f"[{_clock(begun - self.started)}] {title}")
+            click.echo(f"[{minutes_and_seconds(begun - self.started)}] {title}")
         yield
         if not self.quiet:
             click.echo(f"        {time.monotonic() - begun:.0f} s")
@@ -82,7 +83,9 @@ def demo(run_folder: Path | None, quick: bool, config_name: str | None, device: 
         for report in reports:
             click.echo(report.sentence)
         click.echo(f"\nModel: {context.run.model}\nReport to open: {reports[0].page}")
-        click.echo(f"Everything took {_clock(time.monotonic() - clock.started)}. Score a scan of your own:")
+        click.echo(
+            f"Everything took {minutes_and_seconds(time.monotonic() - clock.started)}. Score a scan of your own:"
+        )
         click.echo(f"  {_ichseq()} score-study DIR_OR_ZIP --model {context.run.model} --out scored")
         click.echo("This model knows synthetic heads only: what it says of a real one means nothing.")
 
@@ -96,7 +99,3 @@ def _ichseq() -> str:
 def _say(quiet: bool, text: str) -> None:
     if not quiet:
         click.echo(text)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60:d}:{int(seconds) % 60:02d}"

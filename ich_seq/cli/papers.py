@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ich_seq.cli import options
-from ich_seq.cli.terminal import printable
-from ich_seq.errors import IchSeqError, OutputError, SomeRowsFailedError, UsageError
+from ich_seq.cli.terminal import minutes_and_seconds, printable
+from ich_seq.errors import SomeRowsFailedError, UsageError
 
 if TYPE_CHECKING:
     from ich_seq.cli.paper_rows import Shared
@@ -74,21 +74,20 @@ def papers(
     if quick and config_name:
         raise UsageError("--quick is a config of its own; give --quick or --config, not both")
     names = _chosen(rows, quick=quick)
-    from ich_seq.cli.paper_rows import claim, make_row, table_config
+    from ich_seq.cli.paper_rows import claim, table_config
+    from ich_seq.cli.rows_at_once import made_rows
 
     silent = quiet or as_json
     config = table_config(config_name or (QUICK if quick else TABLE), size, visits, pretrained=pretrained)
     claim(out, config, table_path)
     shared = _shared(out, config, (table_path, root), (device, jobs), quiet=silent)
     failed: dict[str, str] = {}
-    for number, name in enumerate(names, start=1):
-        try:
-            make_row(shared, name, lambda text, at=number: _say(silent, f"[{at}/{len(names)}] {text}"), quiet=silent)
-        except OutputError:  # the next row would meet it too
-            raise
-        except IchSeqError as error:
-            failed[name] = error.message
-            click.echo(printable(f"{name} failed: {error.message}"), err=True)
+    for row in made_rows(shared, names, quiet=silent):
+        if row.failed:
+            failed[row.name] = row.failed
+            click.echo(printable(f"{row.name} failed: {row.failed}"), err=True)
+        else:
+            _say(silent, f"{row.name}: done, {minutes_and_seconds(row.seconds)}")
     if len(failed) < len(names):
         table = _write(shared, [name for name in names if name not in failed], failed)
         _tell(table, out, as_json=as_json, quiet=quiet)

@@ -18,6 +18,11 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
+def minutes_and_seconds(seconds: float) -> str:
+    """A span of time as `7:04`."""
+    return f"{int(seconds) // 60:d}:{int(seconds) % 60:02d}"
+
+
 def echo_paragraph(text: str) -> None:
     """One paragraph."""
     click.echo(_wrapped(printable(text), "", ""))
