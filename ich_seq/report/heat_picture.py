@@ -25,7 +25,7 @@ FULL_FROM = 0.25
 """From this share of the scale on the colour is as opaque as the opacity that was chosen."""
 CONTOUR_AT = 0.5
 _COLOURS_FROM = 0.3
-_HEAD_CLOSING_MM, _BONE_CLOSING_MM = 3.0, 2.0
+_HEAD_CLOSING_MM, _BONE_CLOSING_MM, _SHELL_MM = 3.0, 2.0, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +70,27 @@ def box_of(planes: Sequence[Plane]) -> tuple[slice, slice]:
 def drawable(hu: Float32[np.ndarray, "y x"], pixel_mm: float) -> Bool[np.ndarray, "y x"]:
     """Where heat is drawn: inside the head, on neither air (below -200 HU) nor bone (200 HU and above, and the marrow between).
 
-    The head is the largest connected piece above -200 HU, closed over 3 mm and filled; bone is closed over 2 mm.
+    The head is the largest connected piece above -200 HU without what is thinner than 8 mm, which parts it from a head holder that
+    it touches; it is closed over 3 mm and filled. Bone is closed over 2 mm.
     """
     from scipy import ndimage
 
     matter = hu >= AIR_BELOW_HU
-    pieces, count = ndimage.label(matter)  # pyright: ignore[reportGeneralTypeIssues]
+    reach = _SHELL_MM / pixel_mm
+    pieces, count = ndimage.label(_deeper_than(reach, matter))  # pyright: ignore[reportGeneralTypeIssues]
     if not count:
         return np.zeros(hu.shape, bool)
-    head = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    core = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    head = matter & ~_deeper_than(reach + 1, ~core)
     filled = np.asarray(ndimage.binary_fill_holes(_closed(head, _HEAD_CLOSING_MM / pixel_mm)), bool)
     return filled & matter & ~_closed(hu >= BONE_FROM_HU, _BONE_CLOSING_MM / pixel_mm)
+
+
+def _deeper_than(pixels: float, mask: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """The mask's pixels that lie further than that from what is outside it; the picture's edge is no outside."""
+    from scipy import ndimage
+
+    return mask if mask.all() else np.asarray(ndimage.distance_transform_edt(mask), np.float64) > pixels
 
 
 def _closed(mask: Bool[np.ndarray, "y x"], pixels: float) -> Bool[np.ndarray, "y x"]:

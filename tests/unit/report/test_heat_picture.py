@@ -43,6 +43,23 @@ def test_heat_is_drawn_inside_the_head_on_neither_air_nor_bone() -> None:
     assert found[tissue].all()
 
 
+@pytest.mark.parametrize("pixel_mm", [0.45, 1.0])
+def test_a_head_holder_that_touches_the_head_is_none_of_it(pixel_mm: float) -> None:
+    """A shell of 6 mm in the form of a U whose arms reach the skin, as a real one does at an ear."""
+    side = round(200 / pixel_mm)
+    y, x = (np.mgrid[:side, :side] - side / 2) * pixel_mm
+    hu = np.full((side, side), -1000, np.float32)
+    inside = np.hypot(y, x) < 70
+    arms = (np.abs(np.abs(x) - 73) < 3) & (y > -5)
+    hu[arms | ((np.abs(y - 85) < 3) & (np.abs(x) < 76))] = 100
+    hu[inside] = 40
+    found = drawable(hu, pixel_mm)
+    assert found[np.hypot(y, x) < 69].all()
+    outside = np.hypot(y, x) > 76
+    assert (hu[outside] == 100).any()
+    assert not found[outside].any()
+
+
 def test_a_slice_of_air_has_nowhere_to_draw() -> None:
     assert not drawable(np.full((20, 20), -1000, np.float32), 0.5).any()
 
