@@ -56,7 +56,10 @@ def run_train_cnn(context: StepContext, *, quiet: bool, tiles: Path | None = Non
 def run_extract_features(
     context: StepContext, *, quiet: bool, cluster: "Cluster | None" = None
 ) -> "FeaturesReport | None":
-    """The embedding cache and the PCA of the run; None from all but the first of several processes."""
+    """The embedding cache and the PCA of the run; None from all but the first of several processes.
+
+    The seconds noted are those of the call that computed; it also notes how many series it found there already.
+    """
     from ich_seq.embeddings.stage import extract_features, extract_features_on
 
     run, table, root, started = context.run, context.table, context.root, time.monotonic()
@@ -67,13 +70,17 @@ def run_extract_features(
             report = extract_features_on(cluster, run, table, root, on_series)
     if report is None:
         return None
+    digest = sha256_of(run.features / "index.json")
+    before = run.record().get("steps", {}).get("extract-features", {})
+    known = before.get("index_sha256") == digest and not report.extraction.computed
     facts = {
         "device": context.device,
         "threads": context.threads,
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": before["seconds"] if known else round(time.monotonic() - started, 1),
+        "series_from_before": before.get("series_from_before", 0) if known else report.extraction.already_there,
         "precision": report.extraction.precision,
         "slices": report.cache.index.rows,
-        "index_sha256": sha256_of(run.features / "index.json"),
+        "index_sha256": digest,
         "unreadable": len(report.extraction.unreadable),
         "variance_kept": report.variance_kept,
     }

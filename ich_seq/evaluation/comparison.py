@@ -7,24 +7,30 @@ on the same resamples; elsewhere there are none, and the comparison says so.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ich_seq.config import load_config, shipped_configs
 from ich_seq.distrust import MOST_JSON, DamagedError, read_own, strict_object
 from ich_seq.errors import DatasetError, UsageError
 from ich_seq.evaluation.bootstrap import ROUNDS, Estimate, PatientBootstrap, Statistic
 from ich_seq.evaluation.data import STAGE_ONE, STAGE_TWO
 from ich_seq.evaluation.floors import PREVALENCE
 from ich_seq.evaluation.operating import BALANCED, OperatingPoint
+from ich_seq.evaluation.published import DATASET
 from ich_seq.evaluation.result import Evaluation, LevelEvaluation, SystemScore
 from ich_seq.labels import ANY, ANY_INDEX, LABEL_NAMES
 from ich_seq.metrics import combine_labels, cross_entropy
 from ich_seq.tensors import tensor_shapes
+from ich_seq.training.log import MetricsLog
 from ich_seq.training.run import open_run
 
 STAGES = {STAGE_ONE: "one", STAGE_TWO: "two"}
+_START = {"none": "random", "imagenet": "ImageNet"}
+STAGE_FOLDERS = ("stage_one", "stage_two")
 _FIGURES, _SCORES = "evaluation.json", "scores.csv"
 _NAMED = ("patient", "series_instance_uid", "sop_instance_uid")
 
@@ -39,9 +45,9 @@ class Cost(_Result):
     parameters: int | None = None
     """Numbers in the classifier's and the sequence network's weights, statistics of batch norm included."""
     ms_a_slice: float | None = None
-    """Wall time of `extract-features` by slice, reading included."""
+    """Wall time of `extract-features` by slice, reading included; null where an interruption divided it."""
     training_s: float | None = None
-    """Wall time of both fits."""
+    """Wall time of the steps of both fits, validation not counted."""
     where: str = ""
     """Device and threads of the fits."""
 
@@ -82,6 +88,8 @@ class Comparison(_Result):
     """By entry."""
     experiments: dict[str, str]
     """Of each entry, the name of its config or model, by which published figures are found."""
+    unlike_print: dict[str, str]
+    """Of each entry, what it differs in from what is printed of RSNA 2019: data, size, start; empty if nothing."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ class Entry:
     evaluation: Evaluation
     scores: pd.DataFrame
     cost: Cost
+    unlike_print: str = ""
 
 
 def read_entry(folder: Path) -> Entry:
@@ -113,7 +122,14 @@ def read_entry(folder: Path) -> Entry:
         evaluation = Evaluation.model_validate(strict_object(read_own(own / _FIGURES, MOST_JSON)))
     except (DamagedError, ValidationError) as error:
         raise DatasetError(f"{own / _FIGURES}: not an evaluation of this version; {again}") from error
-    return Entry(folder.name, folder, evaluation, read_scores(own / _SCORES, again), _cost_of(folder))
+    return Entry(
+        name=folder.name,
+        folder=folder,
+        evaluation=evaluation,
+        scores=read_scores(own / _SCORES, again),
+        cost=_cost_of(folder),
+        unlike_print=_unlike_print(folder, evaluation),
+    )
 
 
 def compare(entries: Sequence[Entry], rounds: int = ROUNDS, seed: int = 0) -> Comparison:
@@ -151,6 +167,7 @@ def compare(entries: Sequence[Entry], rounds: int = ROUNDS, seed: int = 0) -> Co
             name: entry.evaluation.about.model if entry.evaluation.about else ""
             for name, entry in zip(names, entries, strict=True)
         },
+        unlike_print={name: entry.unlike_print for name, entry in zip(names, entries, strict=True)},
     )
 
 
@@ -252,9 +269,39 @@ def _cost_of(folder: Path) -> Cost:
     counted = [int(np.prod(shape)) for name, shape in parts.items() if name.startswith(("cnn.", "lstm."))]
     return Cost(
         parameters=sum(counted) or None,
-        ms_a_slice=1000 * features["seconds"] / features["slices"] if features.get("slices") else None,
-        training_s=sum(fit["seconds"] for fit in fits) if len(fits) == 2 else None,
+        ms_a_slice=reading_ms(features),
+        training_s=sum(training_seconds(folder / stage) for stage in STAGE_FOLDERS) or None if len(fits) == 2 else None,
         where=f"{fits[0]['device']}, threads: {fits[0]['threads']}" if fits else "",
+    )
+
+
+def _unlike_print(folder: Path, evaluation: Evaluation) -> str:
+    """What an entry differs in from the paper whose config it bears, in words."""
+    dataset = evaluation.about.dataset if evaluation.about else DATASET
+    parts = [] if dataset == DATASET else [f"on {dataset}, not RSNA 2019"]
+    if (folder / "config.json").is_file():
+        own = open_run(folder).config
+        paper = load_config(own.name) if own.name in shipped_configs() else own
+        if own.preprocess.size != paper.preprocess.size:
+            parts.append(f"at {own.preprocess.size} px, not {paper.preprocess.size}")
+        if own.cnn.weights != paper.cnn.weights:
+            parts.append(f"from {_START.get(own.cnn.weights, 'other')} weights")
+        if own.train_cnn.steps_per_epoch and own.train_cnn.steps_per_epoch != paper.train_cnn.steps_per_epoch:
+            parts.append("with fewer slice visits")
+    return ", ".join(parts)
+
+
+def reading_ms(features: dict[str, Any]) -> float | None:
+    """Wall time of `extract-features` by slice in ms, from what it noted; None where one call did not compute all of them."""
+    if not features.get("slices") or features.get("series_from_before"):
+        return None
+    return 1000 * features["seconds"] / features["slices"]
+
+
+def training_seconds(stage: Path) -> float:
+    """Wall time of a fit's steps, from its log, whatever interrupted it."""
+    return sum(
+        {each["epoch"]: each["train_seconds"] for each in MetricsLog(stage / "metrics.jsonl").records()}.values()
     )
 
 

@@ -127,11 +127,17 @@ def _published_rows(found: Comparison) -> list[list[str]]:
             ours = own[figure.system].weighted_log_loss if loss else own[figure.system].auc[-1]
             value = figure.values["weighted log loss" if loss else LABELS[-1].name]
             title = figure.figure if loss else f"{figure.figure} any"
-            rows.append([name, figure.work, figure.system, title, f"{value:.4f}", shown(ours), figure.comparable])
+            why = _why(found.unlike_print[name], figure.comparable)
+            rows.append([name, figure.work, figure.system, title, f"{value:.4f}", shown(ours), why])
         point = point_of(experiment)
         if point is not None and found.level == "slice":
-            rows += [[name, point.work, STAGE_ONE, *row, point.caution] for row in _point_rows(point, own[STAGE_ONE])]
+            why = _why(found.unlike_print[name], point.caution)
+            rows += [[name, point.work, STAGE_ONE, *row, why] for row in _point_rows(point, own[STAGE_ONE])]
     return rows
+
+
+def _why(unlike_print: str, reason: str) -> str:
+    return f"Not comparable: ours is {unlike_print}. In print: {reason}" if unlike_print else reason
 
 
 def _point_rows(printed: PrintedPoint, own: ComparedSystem) -> list[list[str]]:

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from ich_seq.cli import main
+from ich_seq.config import load_config
 from ich_seq.errors import DatasetError, UsageError
-from ich_seq.evaluation.comparison import compare, read_entry
+from ich_seq.evaluation.comparison import compare, read_entry, reading_ms, training_seconds
 from ich_seq.evaluation.data import STAGE_ONE, STAGE_TWO, EvaluationInput
 from ich_seq.evaluation.evaluate import evaluate
 from ich_seq.evaluation.floors import PREVALENCE
@@ -19,6 +20,8 @@ from ich_seq.evaluation.result import About
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.report.comparison_page import comparison_markdown
 from ich_seq.report.evaluation_parts import shown
+from ich_seq.training.log import MetricsLog
+from ich_seq.training.run import start_run
 
 N, PATIENTS = 600, 60
 
@@ -37,11 +40,11 @@ def scored(noise: float, seed: int = 0, patients: int = PATIENTS) -> EvaluationI
     return EvaluationInput(patient, scans, truth.astype(int), one, two, {PREVALENCE: floor}, thresholds=None)
 
 
-def write(folder: Path, data: EvaluationInput, model: str = "burduja2020") -> Path:
+def write(folder: Path, data: EvaluationInput, model: str = "burduja2020", dataset: str = "rsna2019") -> Path:
     about = About(
         model=model,
         model_digest=None,
-        dataset="rsna2019",
+        dataset=dataset,
         measured_on="Held-out patients.",
         external=False,
         training_patients=False,
@@ -195,3 +198,33 @@ def test_each_row_stands_beside_what_its_paper_printed_at_a_threshold(
     assert all(row[2] == STAGE_ONE and row[-1] for row in rows)
     if "AUC any" in printed:
         assert [row[5] for row in rows if row[3] == "AUC any"] == [shown(found.systems[0].auc[-1])]
+
+
+def test_of_other_data_another_size_or_start_the_reason_says_so_first(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", scored(1.0), dataset="phantom")
+    config = load_config("burduja2020")
+    small = config.preprocess.model_copy(update={"size": 64})
+    start_run(
+        run, config.model_copy(update={"preprocess": small, "cnn": config.cnn.model_copy(update={"weights": "none"})})
+    )
+    found = compare([read_entry(run), read_entry(write(tmp_path / "rsna", scored(1.0)))], rounds=20)
+    lines = comparison_markdown(found).partition("## In print")[2].splitlines()
+    why = {
+        name: {line.strip("| ").split(" | ")[-1] for line in lines if line.startswith(f"| {name} |")}
+        for name in ("run", "rsna")
+    }
+    ours = "Not comparable: ours is on phantom, not RSNA 2019, at 64 px, not 256, from random weights. In print: "
+    assert why["run"] == {ours + each for each in why["rsna"]}
+    assert all(each.startswith(("Not strictly", "Only through")) for each in why["rsna"])
+
+
+def test_times_are_whole_or_a_dash_whatever_interrupted_the_run(tmp_path: Path) -> None:
+    """Seconds of training are those of the epochs' steps, an epoch once; of reading those of one call that read everything."""
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for epoch, seconds in ((0, 3.0), (0, 4.0), (1, 5.0)):
+        log.append({"epoch": epoch, "train_seconds": seconds})
+    assert training_seconds(tmp_path) == 9
+    assert reading_ms({"seconds": 2.0, "slices": 100}) == 20
+    assert reading_ms({"seconds": 2.0, "slices": 100, "series_from_before": 0}) == 20
+    assert reading_ms({"seconds": 0.1, "slices": 100, "series_from_before": 3}) is None
+    assert reading_ms({}) is None
