@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import glob
 import hashlib
 import io
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ich_seq.errors import OutputError
+from ich_seq.errors import OutputError, UsageError
 
 TEMPORARY_PREFIX = ".writing-"
+_LOCK = ".held"
 _MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _SILENT_S = 86_400.0
 _REASONS = {
@@ -86,6 +88,27 @@ def make_private_folder(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     return make_folder(path)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder, made where it is missing, for this process alone among those that ask; freed when the process ends, however it does.
+
+    Raises:
+        UsageError: another process has it.
+        OutputError: it cannot be made or written.
+    """
+    path = make_folder(folder) / _LOCK
+    with output_errors(path):
+        file = path.open("ab")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"{folder}: another process is at work there; wait for its end, or choose another --out"
+            ) from None
+        yield
 
 
 def temporary_beside(path: Path) -> Path:

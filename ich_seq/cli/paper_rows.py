@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from ich_seq.cli.pipeline import COHORT_FOLDER
 from ich_seq.cli.stages import run_evaluate, run_extract_features, run_train_cnn, run_train_lstm, write_scores
 from ich_seq.cli.steps import StepContext, begin_run_of, image_folder
 from ich_seq.config import Config, TrainCnnConfig, describe_fault, load_config
 from ich_seq.config.scale import at_scale, visits
 from ich_seq.distrust import MOST_JSON, DamagedError, read_own, sealed, strict_object, unsealed
 from ich_seq.errors import ConfigError, DatasetError, UsageError
+from ich_seq.evaluation.comparison import reading_ms, training_seconds
 from ich_seq.evaluation.finished_rows import FACTS_FILE, VALIDATION_FILE, RowFacts, is_finished
 from ich_seq.evaluation.floors import prevalence_floor
 from ich_seq.evaluation.held_out import VALIDATION, split_scores
@@ -23,8 +25,7 @@ from ich_seq.manifest.split import SPLITS
 from ich_seq.manifest.table import read_table
 from ich_seq.slices.train import WEIGHTS_FILE
 from ich_seq.tensors import tensor_shapes
-from ich_seq.training.log import MetricsLog
-from ich_seq.training.run import machine
+from ich_seq.training.run import machine, open_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,9 @@ def claim(out: Path, config: Config, table_path: Path | None) -> None:
         what = "another table of slices"
     else:
         return
-    raise UsageError(f"{out}: holds rows made with {what}; choose another --out, or remove the folder")
+    if any((out / name).exists() for name in (ROWS_FOLDER, COHORT_FOLDER)):
+        raise UsageError(f"{out}: holds rows made with {what}; choose another --out, or remove the folder")
+    write_json(path, sealed(own))  # whoever claimed it made nothing
 
 
 def _first_change(known: dict[str, Any], own: dict[str, Any]) -> str:
@@ -166,12 +169,12 @@ def make_row(shared: Shared, name: str, say: Callable[[str], None], *, quiet: bo
     Raises:
         IchSeqError: what its steps raise; other rows need not suffer from it.
     """
-    folder = shared.row_folder(name)
+    folder, table = shared.row_folder(name), read_table(shared.table_path)
     if is_finished(folder):
+        refuse_other_method(shared, name, table)
         _drop_checkpoints(folder)  # of a row that was interrupted in doing so
         say(f"{name}: finished before")
         return
-    table = read_table(shared.table_path)
     config = row_config(shared.config, name, table)
     say(f"{name}: {method(config)}; {visits(config):,} visits")
     context = begin_run_of(folder, config, shared.table_path, shared.root, shared.device, shared.jobs)
@@ -183,6 +186,24 @@ def make_row(shared: Shared, name: str, say: Callable[[str], None], *, quiet: bo
     write_scores(folder / VALIDATION_FILE, split_scores(context.run, context.table, VALIDATION))
     write_json(folder / FACTS_FILE, sealed(_facts(context, name).model_dump(mode="json")))
     _drop_checkpoints(folder)
+
+
+def refuse_other_method(shared: Shared, name: str, table: "pd.DataFrame") -> None:
+    """Nothing, unless a finished row was made by another config than the one that ships under its name now.
+
+    Raises:
+        UsageError: it was, and nothing of it can stand beside rows made now.
+        IchSeqError: one of the two configs cannot be read.
+    """
+    folder = shared.row_folder(name)
+    known, own = (
+        config.model_dump(mode="json", exclude={"about"})
+        for config in (open_run(folder).config, row_config(shared.config, name, table))
+    )
+    if known != own:
+        raise UsageError(
+            f"{folder}: made with {_first_change(known, own)}; remove it, and the same command makes it anew"
+        )
 
 
 def read_behind_stage_one(config: Config, table: "pd.DataFrame") -> "pd.DataFrame":
@@ -224,8 +245,7 @@ def images_of(table_path: Path, root: Path | None) -> Path:
 
 def _facts(context: StepContext, name: str) -> RowFacts:
     run = context.run
-    training, read = visits(run.config), run.record()["steps"]["extract-features"]
-    seconds = sum(each["train_seconds"] for each in MetricsLog(run.stage_one / "metrics.jsonl").records())
+    training = visits(run.config)
     counted = {
         tensor: shape
         for tensor, shape in tensor_shapes(run.stage_one / WEIGHTS_FILE).items()
@@ -239,8 +259,8 @@ def _facts(context: StepContext, name: str) -> RowFacts:
         learning_rate=run.config.train_cnn.learning_rate,
         weights=run.config.cnn.weights,
         parameters=sum(int(np.prod(shape)) for shape in counted.values()),
-        training_ms=1000 * seconds / training,
-        reading_ms=1000 * read["seconds"] / read["slices"],
+        training_ms=1000 * training_seconds(run.stage_one) / training,
+        reading_ms=reading_ms(run.record()["steps"]["extract-features"]),
     )
 
 

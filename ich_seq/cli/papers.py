@@ -8,11 +8,12 @@ import click
 
 from ich_seq.cli import options
 from ich_seq.cli.terminal import minutes_and_seconds, printable
-from ich_seq.errors import SomeRowsFailedError, UsageError
+from ich_seq.errors import DatasetError, SomeRowsFailedError, UsageError
 
 if TYPE_CHECKING:
     from ich_seq.cli.paper_rows import Shared
     from ich_seq.config import Config
+    from ich_seq.evaluation.finished_rows import FinishedRow
     from ich_seq.evaluation.paper_result import PaperTable
 
 TABLE, QUICK = "papers_table", "papers_quick"
@@ -38,7 +39,7 @@ TABLE, QUICK = "papers_table", "papers_quick"
 )
 @click.option("--config", "config_name", help=f"What all rows share: a config's name or path.  [default: {TABLE}]")
 @click.option(
-    "--size", type=click.IntRange(16, 2048), help="Rows and columns of every row's input.  [default: the config's]"
+    "--size", type=click.IntRange(32, 2048), help="Rows and columns of every row's input.  [default: the config's]"
 )
 @click.option(
     "--visits", type=click.IntRange(min=1), help="Slices that each row reads in training.  [default: the config's]"
@@ -68,33 +69,67 @@ def papers(
 ) -> None:
     """Train and evaluate the papers' classifiers on one cohort, at one size and with the same number of slice visits, as one page.
 
-    Each row is a run of its own in OUT/rows. Interrupted, the same command keeps the rows that are finished and goes on with the one
-    that was not. A row that fails is named, and the others go on.
+    Each row is a run of its own in OUT/rows. Interrupted, the same command keeps the rows that are finished and goes on with those
+    that were not. A row that fails is named, and the others go on. The page has every finished row in OUT.
     """
     if quick and config_name:
         raise UsageError("--quick is a config of its own; give --quick or --config, not both")
     names = _chosen(rows, quick=quick)
+    if root is not None and table_path is None:
+        raise UsageError("--root belongs to --table; without it the command makes its own scans")
     from ich_seq.cli.paper_rows import claim, table_config
+    from ich_seq.cli.rows_at_once import on_processor
+    from ich_seq.files import held
+
+    on_processor(device)  # which says where the device is not there, before anything is made
+    config = table_config(config_name or (QUICK if quick else TABLE), size, visits, pretrained=pretrained)
+    with held(out):
+        claim(out, config, table_path)
+        shared = _shared(out, config, (table_path, root), (device, jobs), quiet=quiet or as_json)
+        failed = _make(shared, names, quiet=quiet or as_json)
+        finished = _finished(shared, failed)
+        if finished:
+            table = _write(shared, finished, failed)
+            _tell(table, out, as_json=as_json, quiet=quiet)
+    if failed:
+        raise SomeRowsFailedError(
+            f"{len(failed)} of {len({*names, *failed})} rows failed: {', '.join(failed)}; the same command tries them again"
+        )
+
+
+def _make(shared: "Shared", names: list[str], *, quiet: bool) -> dict[str, str]:
+    """Makes the rows, and returns the errors of those that failed."""
     from ich_seq.cli.rows_at_once import made_rows
 
-    silent = quiet or as_json
-    config = table_config(config_name or (QUICK if quick else TABLE), size, visits, pretrained=pretrained)
-    claim(out, config, table_path)
-    shared = _shared(out, config, (table_path, root), (device, jobs), quiet=silent)
     failed: dict[str, str] = {}
-    for row in made_rows(shared, names, quiet=silent):
+    for row in made_rows(shared, names, quiet=quiet):
         if row.failed:
             failed[row.name] = row.failed
             click.echo(printable(f"{row.name} failed: {row.failed}"), err=True)
         else:
-            _say(silent, f"{row.name}: done, {minutes_and_seconds(row.seconds)}")
-    if len(failed) < len(names):
-        table = _write(shared, [name for name in names if name not in failed], failed)
-        _tell(table, out, as_json=as_json, quiet=quiet)
-    if failed:
-        raise SomeRowsFailedError(
-            f"{len(failed)} of {len(names)} rows failed: {', '.join(failed)}; the same command tries them again"
-        )
+            _say(quiet, f"{row.name}: done, {minutes_and_seconds(row.seconds)}")
+    return failed
+
+
+def _finished(shared: "Shared", failed: dict[str, str]) -> "list[FinishedRow]":
+    """Every finished row in the folder, asked for now or before; adds to `failed` those that cannot be used."""
+    from ich_seq.cli.paper_rows import refuse_other_method
+    from ich_seq.evaluation.finished_rows import is_finished, read_row
+    from ich_seq.evaluation.paper_rows import ROWS
+    from ich_seq.manifest.table import read_table
+
+    slices = read_table(shared.table_path)
+    found = []
+    for name in (row.config for row in ROWS):
+        if name in failed or not is_finished(shared.row_folder(name)):
+            continue
+        try:
+            refuse_other_method(shared, name, slices)
+            found.append(read_row(shared.row_folder(name)))
+        except (DatasetError, UsageError) as error:
+            failed[name] = error.message
+            click.echo(printable(f"{name} failed: {error.message}"), err=True)
+    return found
 
 
 def _chosen(rows: tuple[str, ...], *, quick: bool) -> list[str]:
@@ -121,25 +156,21 @@ def _shared(
 
     table_path, root = given
     if table_path is None:
-        if root is not None:
-            raise UsageError("--root belongs to --table; without it the command makes its own scans")
         _say(quiet, "Synthetic scans")
         root, table_path, sentence = cohort_and_table(config, out, compute[1], quiet=quiet)
         _say(quiet, sentence)
     return Shared(out, config, table_path, images_of(table_path, root), *compute)
 
 
-def _write(shared: "Shared", names: list[str], failed: dict[str, str]) -> "PaperTable":
+def _write(shared: "Shared", finished: "list[FinishedRow]", failed: dict[str, str]) -> "PaperTable":
     """The page, the same in Markdown, and the values."""
     from ich_seq.cli.paper_rows import prevalence, shared_words
-    from ich_seq.evaluation.finished_rows import read_row
     from ich_seq.evaluation.paper_table import About, paper_table
     from ich_seq.files import write_json, write_text
     from ich_seq.manifest.table import read_table
     from ich_seq.report.papers_page import papers_markdown, render_papers_page
 
     slices = read_table(shared.table_path)
-    finished = [read_row(shared.row_folder(name)) for name in names]
     about = About(shared.config.name, shared_words(shared.config, slices), failed)
     table = paper_table(finished, prevalence(slices), about)
     write_text(shared.out / "papers.html", render_papers_page(table, [row.entry for row in finished]))
@@ -149,12 +180,12 @@ def _write(shared: "Shared", names: list[str], failed: dict[str, str]) -> "Paper
 
 
 def _tell(table: "PaperTable", out: Path, *, as_json: bool, quiet: bool) -> None:
-    from ich_seq.report.papers_text import conclusions, verdict_lines
+    from ich_seq.report.papers_text import ONE_FIT, conclusions, verdict_lines
 
     if as_json:
         click.echo(json.dumps(table.model_dump(mode="json"), indent=2))
     elif not quiet:
-        click.echo("\n".join(["", *verdict_lines(table), "", *conclusions(table)]))
+        click.echo("\n".join(["", *verdict_lines(table), "", *conclusions(table), ONE_FIT]))
         click.echo(f"\nWritten to {out}: papers.html, papers.md, papers.json")
 
 

@@ -31,6 +31,10 @@ class ScoredScan:
     page: Path
 
 
+COHORT_FOLDER = "cohort"
+"""In a run or a table of runs: the synthetic scans."""
+
+
 def cohort_and_table(config: Config, run_folder: Path, jobs: int, *, quiet: bool) -> tuple[Path, Path, str]:
     """Writes the config's synthetic cohort and its table of slices; returns root, table and a sentence about both.
 
@@ -46,7 +50,7 @@ def cohort_and_table(config: Config, run_folder: Path, jobs: int, *, quiet: bool
     except ValidationError as error:
         raise ConfigError(f"config {config.name}: [cohort]: {describe_fault(error, CohortSpec)}") from None
     processes = jobs or len(os.sched_getaffinity(0))
-    root = make_folder(run_folder) / "cohort"
+    root = make_folder(run_folder) / COHORT_FOLDER
     if not is_cohort_of(spec, root):
         raise UsageError(
             f"{run_folder}: holds a demo with other synthetic scans; choose another folder with --run, or remove this one"

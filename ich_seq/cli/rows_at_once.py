@@ -2,6 +2,7 @@
 
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ from ich_seq.cli.paper_rows import Shared, make_row
 from ich_seq.cli.terminal import printable
 from ich_seq.errors import IchSeqError, OutputError, UsageError
 from ich_seq.evaluation.finished_rows import is_finished
+from ich_seq.files import write_text
 from ich_seq.pools import in_order
 
 
@@ -42,13 +44,18 @@ def made_rows(shared: Shared, names: Sequence[str], *, quiet: bool) -> Iterator[
         yield _made(shared, len(names), (quiet, True), each)
     todo = [each for each, there in zip(numbered, finished, strict=True) if not there]
     cores = shared.jobs or len(os.sched_getaffinity(0))
-    at_once = max(1, min(cores, len(todo))) if _on_processor(shared.device) else 1
+    at_once = max(1, min(cores, len(todo))) if on_processor(shared.device) else 1
     alone = at_once == 1
     own = replace(shared, jobs=shared.jobs if alone else cores // at_once)
     yield from in_order(partial(_made, own, len(names), (quiet, quiet or not alone)), todo, at_once)
 
 
-def _on_processor(device: str) -> bool:
+def on_processor(device: str) -> bool:
+    """Whether rows are computed on a processor.
+
+    Raises:
+        UsageError: the device is not there.
+    """
     from ich_seq.training.compute import resolve_device
 
     try:
@@ -73,4 +80,14 @@ def _made(shared: Shared, of: int, silent: tuple[bool, bool], numbered: tuple[in
         raise
     except IchSeqError as error:
         return MadeRow(name, time.monotonic() - started, error.message)
+    except (
+        RuntimeError,
+        ValueError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:  # a library's, such as memory that is full
+        where = shared.row_folder(name) / "error.txt"
+        write_text(where, traceback.format_exc())
+        what = (str(error).strip() or "no message").splitlines()[0]
+        return MadeRow(name, time.monotonic() - started, f"{type(error).__name__}: {what}; all of it is in {where}")
     return MadeRow(name, time.monotonic() - started)

@@ -109,7 +109,9 @@ QUESTIONS = (
 SECOND_STAGE = Question(
     "Second stage, a BiLSTM over the scan",
     (),
-    "Stage two reads the embeddings and the probabilities of stage one; only in the rows of paper 001 and of its source is it theirs.",
+    "Stage two reads the embeddings and the probabilities of stage one, and where patients are reserved for it, it learns from more "
+    "than stage one: what it adds is both. In kumar2021_positives it is the first to see slices without blood. Only in the rows of "
+    "paper 001 and of its source is it theirs.",
 )
 """Of every row, stage two against stage one."""
 

@@ -54,7 +54,7 @@ def paper_table(
         counts=_counts(cohort),
         facts={row.name: row.facts for row in rows},
         systems=tuple(systems),
-        floors=_floors(rows[0]),
+        floors=_floors(min(rows, key=lambda row: len(row.entry.scores))),
         answers=answers(scores, systems),
         ensembles=ensembles_of(cohort, members),
         failed=about.failed,
@@ -75,7 +75,7 @@ def _counts(cohort: Cohort) -> dict[str, str]:
 
 
 def _floors(row: FinishedRow) -> tuple[Floor, ...]:
-    """As the first row's evaluation has them: they look at the cohort alone."""
+    """As one row's evaluation has them: they look at the cohort alone; the row with the fewest slices is nearest to what all share."""
     level = row.entry.evaluation.by_slice
     known = (STAGE_ONE, STAGE_TWO, CALIBRATED)
     return tuple(

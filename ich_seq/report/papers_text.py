@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ich_seq.evaluation.bootstrap import Estimate
+from ich_seq.evaluation.floors import HISTOGRAM, POSITION
 from ich_seq.evaluation.paper_result import Answer, Difference, PaperTable, RowSystem
 from ich_seq.evaluation.paper_rows import row_of
 from ich_seq.evaluation.published import ASIP, ASIP_CAUTION, ASIP_POINTS, PublishedPoint, published_of
@@ -39,6 +40,9 @@ COST_NOTE = (
     "Training: wall time by slice visit; reading: wall time of extract-features by slice, DICOM included; both as "
     "multiples of the fastest row, which is given in ms. They say how rows compare on this machine, as busy as it was."
 )
+
+
+ONE_FIT = "One fit a row: intervals are of other patients; another seed may move a row by more."
 
 
 def own_systems(table: PaperTable) -> list[RowSystem]:
@@ -99,9 +103,10 @@ def verdict_lines(table: PaperTable) -> list[str]:
 
 
 def conclusions(table: PaperTable) -> list[str]:
-    """One sentence or two a question: how many pairs are better, worse, not told apart, or say nothing; then the ensembles."""
+    """One sentence or two a question: how many pairs are better, worse, not told apart, or say nothing; then the ensembles,
+    and what rows that learnt have over systems without a network."""
     said = [f"{answer.title}: {_summary(answer)}" for answer in table.answers]
-    return [*said, f"Ensembles: {_ensembles(table)}"]
+    return [*said, f"Ensembles: {_ensembles(table)}", f"Floors: {_above_floors(table)}"]
 
 
 def finding(difference: Difference) -> str:
@@ -246,6 +251,22 @@ def _ensembles(table: PaperTable) -> str:
     )
 
 
+def _above_floors(table: PaperTable) -> str:
+    learnt = [each for each in own_systems(table) if each.learnt]
+    parts = []
+    for floor in table.floors[1:]:
+        below = [each.row for each in learnt if _value(each.loss) < _value(floor.loss)]
+        named = f" ({', '.join(below)})" if 0 < len(below) <= _MOST_NAMED else ""
+        parts.append(f"{len(below)}{named} have a lower loss than {FLOOR_WORDS[floor.name]}, {_value(floor.loss):.3f}")
+    if not learnt or not parts:
+        return "no conclusion."
+    return f"of {len(learnt)} rows that learnt, {', and '.join(parts)}; by value, since floors are not resampled with them."
+
+
+def _value(estimate: Estimate) -> float:
+    return float("nan") if estimate.value is None else estimate.value
+
+
 def _shown(estimate: Estimate | None) -> str:
     return DASH if estimate is None else shown(estimate)
 
@@ -253,6 +274,12 @@ def _shown(estimate: Estimate | None) -> str:
 def _difference(estimate: Estimate | None) -> str:
     return DASH if estimate is None else shown(estimate, "+")
 
+
+FLOOR_WORDS = {
+    POSITION: "a slice's place in its scan",
+    HISTOGRAM: "boosted trees on a histogram of its HU",
+}
+"""What the floors beside the prevalence know."""
 
 LABEL_TITLES = tuple(label.title for label in LABELS)
 """Heads of the columns by label."""

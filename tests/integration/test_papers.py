@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from kills import digests, run, run_here, strike
 
 from ich_seq.cli import paper_rows
+from ich_seq.errors import UsageError
+from ich_seq.files import held
 from ich_seq.training.run import open_run
 
 TABLE = """
@@ -110,9 +113,70 @@ def test_finished_rows_are_kept_and_the_page_is_made_again(out: Path, words: lis
     assert (out / "papers.md").exists()
 
 
+def test_the_page_has_every_finished_row_whatever_was_asked_for(out: Path, words: list[str]) -> None:
+    code, _ = run_here(*words, "--rows", "kumar2021_positives")
+    assert code == 4
+    table = json.loads((out / "papers.json").read_text())
+    assert (list(table["facts"]), list(table["failed"])) == (["lussier"], ["kumar2021_positives"])
+
+
+def test_rows_of_another_config_or_damaged_are_named_and_the_others_shown(
+    out: Path, words: list[str], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(out, tmp_path / "out"))
+    shutil.copytree(copy / "rows" / "lussier", copy / "rows" / "kumar2021")
+    shutil.copytree(copy / "rows" / "lussier", copy / "rows" / "fahim2021")
+    (copy / "rows" / "fahim2021" / "row.json").write_text("{}")
+    code, told = run_here(*words[:-1], str(copy), "--rows", "lussier")
+    assert code == 4
+    assert re.search(r"rows/kumar2021: made with another name; remove it, and the same command makes it anew", told), (
+        told
+    )
+    table = json.loads((copy / "papers.json").read_text())
+    assert (list(table["facts"]), sorted(table["failed"])) == (["lussier"], ["fahim2021", "kumar2021"])
+
+
+def test_a_finished_row_is_not_kept_where_its_config_has_changed(
+    out: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = paper_rows.row_config
+
+    def faster(*given: Any) -> Any:
+        config = plain(*given)
+        return config.model_copy(update={"train_cnn": config.train_cnn.model_copy(update={"any_weight": 3.0})})
+
+    monkeypatch.setattr(paper_rows, "row_config", faster)
+    code, told = run_here(*words, "--rows", "lussier")
+    assert code == 4
+    assert "rows/lussier: made with train_cnn.any_weight = None, not 3.0; remove it" in told
+
+
+def test_what_a_library_raises_fails_one_row_and_is_kept_in_its_folder(
+    out: Path, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("memory is full\nand more")
+
+    monkeypatch.setattr(paper_rows, "run_train_cnn", full)
+    copy = Path(shutil.copytree(out, tmp_path / "out"))
+    code, told = run_here(*words[:-1], str(copy), "--rows", "lussier", "--rows", "kumar2021")
+    assert code == 4
+    assert "kumar2021 failed: RuntimeError: memory is full; all of it is in " in told
+    assert "in full" in (copy / "rows" / "kumar2021" / "error.txt").read_text()
+    assert list(json.loads((copy / "papers.json").read_text())["facts"]) == ["lussier"]
+
+
+def test_two_at_once_in_one_folder_are_refused(out: Path, words: list[str]) -> None:
+    with held(out):
+        code, told = run_here(*words)
+    assert code == 2
+    assert "another process is at work there; wait for its end, or choose another --out" in told
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        (["--size", "16"], r"16 is not in the range 32<=x<=2048"),
         (["--size", "48"], r"holds rows made with preprocess\.size = 32, not 48; choose another --out"),
         (["--visits", "128"], r"holds rows made with train_cnn\.steps_per_epoch = 2, not 4; choose another --out"),
         (["--visits", "100"], r"--visits 100: give a multiple of 32, such as 96"),
@@ -125,6 +189,15 @@ def test_other_settings_are_not_mixed_in(out: Path, words: list[str], more: list
     code, told = run_here(*words, *more)
     assert code == 2
     assert re.search(said, told), told
+
+
+def test_settings_of_a_command_that_made_nothing_give_way(words: list[str], tmp_path: Path) -> None:
+    config = paper_rows.table_config("papers_quick", None, None, pretrained=False)
+    for table in (None, Path(words[2])):
+        paper_rows.claim(tmp_path, config, table)
+    (tmp_path / "rows").mkdir()
+    with pytest.raises(UsageError, match="another table of slices"):
+        paper_rows.claim(tmp_path, config, None)
 
 
 def test_another_table_of_slices_is_not_mixed_in(out: Path, words: list[str], tmp_path: Path) -> None:
