@@ -39,14 +39,14 @@ SCORES_FOLDER, CHOICE = "scored", "choice"
 @click.option(
     "--metric",
     type=click.Choice(["accuracy", "auc", "log_loss"]),
-    help="With --method weighted: what a model's weight is in proportion to, label by label.",
+    help="With --method weighted: what a model's weight is in proportion to; accuracy over all labels, the others label by label.",
 )
 @click.option(
     "--level",
     type=click.Choice(["slice", "scan"]),
     default="slice",
     show_default=True,
-    help="Choose thresholds, weights and subsets on validation slices, or on scans.",
+    help="Choose thresholds, weights and subsets on validation slices, or on scans, the maxima over combined slices.",
 )
 @click.option(
     "--search", is_flag=True, help="Try every subset of the models, keep the best, and say how much of it is luck."
@@ -97,10 +97,15 @@ def ensemble(
         raise UsageError("--metric goes with --method weighted, which needs one: accuracy, auc or log_loss")
     if search and len(models) < 2:
         raise UsageError("--search needs two models at least")
+    if search and method == "fitted":
+        raise UsageError(
+            "--method fitted leaves out by a weight of 0 whom it does not need; --search goes with the other methods"
+        )
     from ich_seq.evaluation.make_ensemble import Wish
-    from ich_seq.model.members import find_members, write_ensemble
+    from ich_seq.model.members import find_members, refuse_place, write_ensemble
 
     members = find_members(models)
+    refuse_place(out / "model", members)
     wish = Wish(method, metric, level, search, calibration, name)
     silent = quiet or as_json
     on, images = _chosen_on(members, (table_path, root), training_tables, allow_training_patients)

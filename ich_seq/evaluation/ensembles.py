@@ -1,16 +1,18 @@
 """What validation patients decide of an ensemble: its votes' thresholds, its weights, and which members it should have.
 
 Whoever tries every subset of members and keeps the best reports the best of many draws. Two figures account for that: White's
-reality check (may the best subset's advantage over all members be chance?), and the loss on the patients left out of each resample
-by the subset that the same resample would have chosen.
+reality check (may the best subset's advantage over all members be chance?), and the loss of patients who had no part in a choice:
+for each tenth of them, thresholds, weights and the subset are chosen anew on the others.
 
-Source: White 2000, 10.1111/1468-0262.00152 (reality check); Efron & Tibshirani 1997, 10.1080/01621459.1997.10474007 (patients
-left out of a resample); EM for mixture proportions, Dempster, Laird & Rubin 1977, section 4.3.
+An ensemble combines slices, and a scan's score is the maximum over them. What is chosen on scans is chosen for that maximum.
+
+Source: White 2000, 10.1111/1468-0262.00152 (reality check); EM for mixture proportions, Dempster, Laird & Rubin 1977, section 4.3.
 """
 
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Integer, Shaped
@@ -19,34 +21,82 @@ from ich_seq.combining import FITTED, VOTE, WEIGHTED, Combination, Method, Metri
 from ich_seq.evaluation.operating import Scored, choose_threshold
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.metrics import CLIP, combine_labels, cross_entropy, roc_auc
-from ich_seq.thresholds import BALANCED
+from ich_seq.thresholds import BALANCED, SCAN, SLICE
 
 ROUNDS = 1000
 MOST_MEMBERS = 10
+FOLDS = 10
 _EM_STEPS, _EM_TOLERANCE = 2000, 1e-10
-_NO_CLASS_THRESHOLD = 0.5
-"""Where validation patients show one class only, a member votes from one half on."""
+_SCAN_STEPS, _SCAN_PATIENCE, _KEPT_APART = 50, 3, 0.1
+_YES_FROM = 0.5
+"""Where validation patients show one class only, a member votes from one half on; accuracy is of a yes from there, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MemberScores:
-    """What members say of the same validation slices (or scans), and the truth.
+    """What members say of the same validation slices, and the truth.
 
-    `prob` is [members, n, 6], in the order of LABEL_NAMES; `patient_ids` names each row's patient.
+    `prob` is [members, n, 6], in the order of LABEL_NAMES; `patient_ids` names each slice's patient. With `scan_ids` choices are made
+    on scans, whose truth and scores are the maxima over their slices; without, on slices.
     """
 
     patient_ids: Shaped[np.ndarray, " n"]
     labels: Bool[np.ndarray, "n 6"] | Integer[np.ndarray, "n 6"]
     prob: Float[np.ndarray, "m n 6"]
+    scan_ids: Shaped[np.ndarray, " n"] | None = None
+
+    @property
+    def level(self) -> str:
+        """`slice` or `scan`."""
+        return SLICE if self.scan_ids is None else SCAN
 
     def of(self, members: Sequence[int]) -> "MemberScores":
-        """The same rows of some members."""
-        return MemberScores(self.patient_ids, self.labels, self.prob[list(members)])
+        """The same slices of some members."""
+        return MemberScores(self.patient_ids, self.labels, self.prob[list(members)], self.scan_ids)
+
+    def where(self, rows: Bool[np.ndarray, " n"]) -> "MemberScores":
+        """Some of the slices."""
+        scans = None if self.scan_ids is None else self.scan_ids[rows]
+        return MemberScores(self.patient_ids[rows], self.labels[rows], self.prob[:, rows], scans)
+
+    @cached_property
+    def counted(self) -> "MemberScores":
+        """What is counted, by itself: the slices, or each scan with its members' maxima."""
+        if self.scan_ids is None:
+            return self
+        order, starts = self.slices_by_scan
+        prob = np.maximum.reduceat(self.prob[:, order], starts, axis=1)
+        return MemberScores(self.patient_ids[order][starts], self.maxima(np.asarray(self.labels)), prob)
+
+    @cached_property
+    def slices_by_scan(self) -> tuple[Integer[np.ndarray, " n"], Integer[np.ndarray, " s"]]:
+        """The order that puts slices of a scan together, and where in it each scan begins; without scans each slice is one."""
+        if self.scan_ids is None:
+            return np.arange(len(self.labels)), np.arange(len(self.labels))
+        order = np.argsort(self.scan_ids, kind="stable")
+        return order, np.unique(self.scan_ids[order], return_index=True)[1]
+
+    def maxima(self, values: Shaped[np.ndarray, "n ..."]) -> Shaped[np.ndarray, "s ..."]:
+        """Of values by slice those of what is counted."""
+        if self.scan_ids is None:
+            return values
+        order, starts = self.slices_by_scan
+        return np.maximum.reduceat(values[order], starts, axis=0)
+
+    def losses(self, combination: Combination) -> Float64[np.ndarray, " s"]:
+        """The loss of what a combination of these members says, of each that is counted.
+
+        Weighted over labels as the competition does: log loss in nats, of a vote the squared error of its share, which is no
+        probability.
+        """
+        said, truth = self.maxima(combination.combine(self.prob)), np.asarray(self.counted.labels)
+        each = (said - truth) ** 2 if combination.method == VOTE else cross_entropy(truth, said)
+        return combine_labels(each)
 
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """A subset of members, by their places, its combination, and its weighted log loss on the validation patients."""
+    """A subset of members, by their places, its combination, and its loss on the validation patients, as `MemberScores.losses`."""
 
     members: tuple[int, ...]
     combination: Combination
@@ -57,8 +107,8 @@ class Subset:
 class Search:
     """All subsets, the best first; how often chance alone gives the best one's advantage; the loss that such a choice has on others.
 
-    `p_value` is White's reality check of the best subset against all members together (1 where that is the best).
-    `loss_elsewhere` is the mean loss on the patients left out of each resample by the subset that the resample chose.
+    `p_value` is White's reality check of the best subset against all members together (1 where that is the best), from `rounds`
+    resamples of patients. `loss_elsewhere` is the mean loss of patients for whom nothing was chosen; nan of one patient alone.
     """
 
     subsets: tuple[Subset, ...]
@@ -67,83 +117,123 @@ class Search:
     rounds: int
 
 
-def choose(scores: MemberScores, method: Method, metric: Metric | None, level: str) -> Combination:
-    """The combination of a method, with what it needs chosen on these rows, which are slices or scans as `level` says.
+def choose(scores: MemberScores, method: Method, metric: Metric | None) -> Combination:
+    """The combination of a method, with what it needs chosen on these slices or scans.
 
     Raises:
         ValueError: `weighted` without a metric.
     """
-    members = len(scores.prob)
-    if method == VOTE:
-        thresholds = tuple(_thresholds(scores.labels, prob) for prob in scores.prob)
-        return _made(method, equal_weights(members), level, thresholds=thresholds)
-    if method == WEIGHTED:
-        if metric is None:
+    return _Chosen(scores, method, metric).of(range(len(scores.prob)))
+
+
+class _Chosen:
+    """What each member brings to a combination by itself, so that subsets need not look at the slices again."""
+
+    def __init__(self, scores: MemberScores, method: Method, metric: Metric | None) -> None:
+        self.scores, self.method, self.metric = scores, method, metric
+        if method == WEIGHTED and metric is None:
             raise ValueError("weights by a metric need one: accuracy, auc or log_loss")
-        return _made(method, metric_weights(scores, metric), level, metric=metric)
-    if method == FITTED:
-        return _made(method, fit_weights(scores), level)
-    return average(members)
+        counted = scores.counted
+        self._thresholds = [_thresholds(counted.labels, prob) for prob in counted.prob] if method == VOTE else []
+        self._metrics = np.zeros(0) if metric is None else _metrics(counted, metric)
+
+    def of(self, members: Sequence[int]) -> Combination:
+        """The combination of some members."""
+        more: dict[str, object] = {"chosen_on": self.scores.level}
+        if self.method == VOTE:
+            weights, more["thresholds"] = equal_weights(len(members)), tuple(self._thresholds[k] for k in members)
+        elif self.method == WEIGHTED:
+            weights, more["metric"] = _shares(self._metrics[list(members)]), self.metric
+        elif self.method == FITTED:
+            weights = fit_weights(self.scores.of(members))
+        else:
+            return average(len(members))
+        return Combination.model_validate({"method": self.method, "weights": weights, **more})
 
 
 def metric_weights(scores: MemberScores, metric: Metric) -> tuple[tuple[float, ...], ...]:
-    """Of each member and label, a weight in proportion to a metric of the member on the label.
+    """Of each member and label, a weight in proportion to a metric of the member.
 
-    `accuracy` at the member's balanced threshold, as printed in paper 004; `auc` by its distance from .5 (chance weighs nothing);
-    `log_loss` by its inverse. A label with one class only has equal weights.
+    `accuracy` is one figure a member, the share of all its labels' answers that are right with a yes from one half on, as paper 004
+    weighs; `auc` is of the label, by its distance from .5 (chance weighs nothing); `log_loss` of the label, by its inverse. There
+    a label with one class only has equal weights.
     """
-    table = np.array(
-        [[_metric(truth, p, metric) for truth, p in _columns(scores.labels, prob)] for prob in scores.prob]
-    )
-    table = np.nan_to_num(table, nan=0.0)
-    sums = table.sum(axis=0)
-    weights = np.where(sums > 0, table / np.where(sums > 0, sums, 1), 1 / len(table))
-    return tuple(tuple(row) for row in weights.tolist())
+    return _shares(_metrics(scores.counted, metric))
 
 
 def fit_weights(scores: MemberScores) -> tuple[tuple[float, ...], ...]:
-    """Of each member and label, the weights (none below 0, sum 1) whose mixture has the lowest log loss; equal for one class only.
+    """Of each member and label, the weights (none below 0, sum 1) with the lowest log loss that was found; equal for one class only.
 
-    The loss is convex in the weights; EM for mixture proportions climbs to its only minimum from equal weights.
+    Of slices the loss is convex in the weights, and EM for mixture proportions goes to its minimum, in 2,000 steps at most. A scan's
+    score is a maximum: there EM is done on the slices that have it, which are looked up anew after each, from the best of equal
+    weights and single members, and the best that was met is kept.
     """
+    order, starts = scores.slices_by_scan
     columns = []
     for label in range(len(LABEL_NAMES)):
-        truth = scores.labels[:, label].astype(bool)
+        truth = np.asarray(scores.counted.labels)[:, label].astype(bool)
         if truth.all() or not truth.any():
             columns.append(np.full(len(scores.prob), 1 / len(scores.prob)))
             continue
-        prob = np.asarray(scores.prob[:, :, label], np.float64)
-        columns.append(_mixture(np.clip(np.where(truth, prob, 1 - prob), CLIP, None)))
+        prob = np.asarray(scores.prob[:, order, label], np.float64)
+        fit = _fit_slices if scores.scan_ids is None else _fit_scans
+        columns.append(fit(prob, truth, starts))
     return tuple(tuple(row) for row in np.column_stack(columns).tolist())
 
 
-def search(scores: MemberScores, method: Method, metric: Metric | None, level: str, seed: int = 0) -> Search:
+def search(scores: MemberScores, method: Method, metric: Metric | None, seed: int = 0) -> Search:
     """Every subset of one member and more, each combined by the same method.
 
     Raises:
-        ValueError: more than MOST_MEMBERS members (a thousand subsets), or fewer than two.
+        ValueError: more than MOST_MEMBERS members (a thousand subsets), or fewer than two; fitted weights, which leave out themselves
+            whom they give nothing.
     """
     count = len(scores.prob)
     if not 2 <= count <= MOST_MEMBERS:
         raise ValueError(f"{count} members; a search takes 2 to {MOST_MEMBERS}")
+    if method == FITTED:
+        raise ValueError("fitted weights leave out by a weight of 0; a search over subsets adds nothing to them")
     every = list(_subsets(count))
-    chosen = [choose(scores.of(members), method, metric, level) for members in every]
-    losses = np.stack(
-        [
-            combine_labels(cross_entropy(scores.labels, one.combine(scores.prob[list(members)])))
-            for members, one in zip(every, chosen, strict=True)
-        ]
-    )
-    means = losses.mean(axis=1)
-    subsets = [Subset(*each) for each in zip(every, chosen, means.tolist(), strict=True)]
-    p_value, elsewhere = _account(losses, scores.patient_ids, every.index(tuple(range(count))), seed)
+    combinations, losses = _losses(scores, scores, every, method, metric)
+    subsets = [Subset(*each) for each in zip(every, combinations, losses.mean(axis=1).tolist(), strict=True)]
+    p_value = _reality_check(losses, scores.counted.patient_ids, every.index(tuple(range(count))), seed)
+    elsewhere = _elsewhere(scores, every, method, metric, seed)
     return Search(tuple(sorted(subsets, key=lambda subset: (subset.loss, subset.members))), p_value, elsewhere, ROUNDS)
 
 
-def _account(
-    losses: Float64[np.ndarray, "k n"], patients: np.ndarray, reference: int, seed: int
-) -> tuple[float, float]:
-    """White's p-value of the best of k subsets against `reference`, and the mean loss on patients left out, by resampled patients."""
+def _losses(
+    chosen_on: MemberScores,
+    told_of: MemberScores,
+    every: Sequence[tuple[int, ...]],
+    method: Method,
+    metric: Metric | None,
+) -> tuple[list[Combination], Float64[np.ndarray, "k s"]]:
+    """Of each subset its combination, chosen on the first rows, and its losses on the second ones."""
+    chosen = _Chosen(chosen_on, method, metric)
+    combinations = [chosen.of(members) for members in every]
+    pairs = zip(every, combinations, strict=True)
+    return combinations, np.stack([told_of.of(members).losses(one) for members, one in pairs])
+
+
+def _elsewhere(
+    scores: MemberScores, every: Sequence[tuple[int, ...]], method: Method, metric: Metric | None, seed: int
+) -> float:
+    names, place = np.unique(scores.patient_ids, return_inverse=True)
+    if len(names) < 2:
+        return float("nan")
+    fold = np.random.default_rng(seed).permutation(len(names)) % min(FOLDS, len(names))
+    found = []
+    for number in range(fold.max() + 1):
+        out = fold[place] == number
+        inside, outside = scores.where(~out), scores.where(out)
+        combinations, losses = _losses(inside, inside, every, method, metric)
+        best = int(losses.mean(axis=1).argmin())
+        found.append(outside.of(every[best]).losses(combinations[best]))
+    return float(np.concatenate(found).mean())
+
+
+def _reality_check(losses: Float64[np.ndarray, "k s"], patients: np.ndarray, reference: int, seed: int) -> float:
+    """White's p-value of the best of k subsets against `reference`, by resampled patients."""
     names, place = np.unique(patients, return_inverse=True)
     sums = np.stack([np.bincount(place, row, len(names)) for row in losses])
     rows = np.bincount(place, minlength=len(names))
@@ -152,21 +242,53 @@ def _account(
     gain = (sums[reference].sum() - sums.sum(axis=1)) / rows.sum()
     centred = (resampled[:, [reference]] - resampled) - gain
     # Adding the observed one keeps the p-value above 0.
-    p_value = (1 + int((centred.max(axis=1) >= gain.max()).sum())) / (ROUNDS + 1) if gain.max() > 0 else 1.0
-    out = (drawn == 0).astype(np.float64)
-    left = out.any(axis=1)
-    best = resampled.argmin(axis=1)
-    elsewhere = (out * sums[best]).sum(axis=1)[left] / (out @ rows)[left]
-    return p_value, float(elsewhere.mean()) if left.any() else float("nan")
+    return (1 + int((centred.max(axis=1) >= gain.max()).sum())) / (ROUNDS + 1) if gain.max() > 0 else 1.0
 
 
 def _subsets(count: int) -> Iterator[tuple[int, ...]]:
     return itertools.chain.from_iterable(itertools.combinations(range(count), size) for size in range(1, count + 1))
 
 
-def _mixture(likelihood: Float64[np.ndarray, "m n"]) -> Float64[np.ndarray, " m"]:
-    """The proportions with the highest likelihood."""
-    weights = np.full(len(likelihood), 1 / len(likelihood))
+def _fit_slices(
+    prob: Float64[np.ndarray, "m n"], truth: Bool[np.ndarray, " n"], _: Integer[np.ndarray, " n"]
+) -> Float64[np.ndarray, " m"]:
+    return _mixture(_likelihood(prob, truth), np.full(len(prob), 1 / len(prob)))
+
+
+def _fit_scans(
+    prob: Float64[np.ndarray, "m n"], truth: Bool[np.ndarray, " s"], starts: Integer[np.ndarray, " s"]
+) -> Float64[np.ndarray, " m"]:
+    """`prob` is scan by scan, each from one of `starts` on."""
+    ends = np.append(starts[1:], prob.shape[1])
+
+    def hottest(weights: np.ndarray) -> np.ndarray:
+        said = weights @ prob
+        return np.array([a + said[a:b].argmax() for a, b in zip(starts, ends, strict=True)])
+
+    def loss(weights: np.ndarray, at: np.ndarray) -> float:
+        return float(-np.log(weights @ _likelihood(prob[:, at], truth)).mean())
+
+    equal = np.full(len(prob), 1 / len(prob))
+    offered = [equal, *np.eye(len(prob))]
+    best = min(offered, key=lambda weights: loss(weights, hottest(weights)))
+    lowest, weights, waited = loss(best, hottest(best)), (1 - _KEPT_APART) * best + _KEPT_APART * equal, 0
+    for _ in range(_SCAN_STEPS):
+        weights = _mixture(_likelihood(prob[:, hottest(weights)], truth), weights)
+        found = loss(weights, hottest(weights))
+        waited = 0 if found < lowest else waited + 1
+        if found < lowest:
+            best, lowest = weights, found
+        if waited == _SCAN_PATIENCE:
+            break
+    return best
+
+
+def _likelihood(prob: Float64[np.ndarray, "m n"], truth: Bool[np.ndarray, " n"]) -> Float64[np.ndarray, "m n"]:
+    return np.clip(np.where(truth, prob, 1 - prob), CLIP, None)
+
+
+def _mixture(likelihood: Float64[np.ndarray, "m n"], weights: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, " m"]:
+    """The proportions with the highest likelihood, from where they are."""
     for _ in range(_EM_STEPS):
         joint = weights[:, None] * likelihood
         after = (joint / joint.sum(axis=0)).mean(axis=1)
@@ -176,13 +298,24 @@ def _mixture(likelihood: Float64[np.ndarray, "m n"]) -> Float64[np.ndarray, " m"
     return weights / weights.sum()
 
 
-def _made(method: Method, weights: tuple, level: str, **more: object) -> Combination:
-    return Combination.model_validate({"method": method, "weights": weights, "chosen_on": level, **more})
+def _shares(metrics: Float64[np.ndarray, "m 6"]) -> tuple[tuple[float, ...], ...]:
+    """Weights in proportion, label by label; equal where all are 0."""
+    sums = metrics.sum(axis=0)
+    weights = np.where(sums > 0, metrics / np.where(sums > 0, sums, 1), 1 / len(metrics))
+    return tuple(tuple(row) for row in weights.tolist())
+
+
+def _metrics(counted: MemberScores, metric: Metric) -> Float64[np.ndarray, "m 6"]:
+    if metric == "accuracy":
+        right = ((counted.prob >= _YES_FROM) == counted.labels.astype(bool)).mean(axis=(1, 2))
+        return np.repeat(right[:, None], len(LABEL_NAMES), axis=1)
+    columns = [list(_columns(counted.labels, prob)) for prob in counted.prob]
+    return np.nan_to_num(np.array([[_metric(*pair, metric) for pair in row] for row in columns]), nan=0.0)
 
 
 def _thresholds(labels: np.ndarray, prob: np.ndarray) -> tuple[float, ...]:
     found = (choose_threshold(Scored(truth, p), BALANCED) for truth, p in _columns(labels, prob))
-    return tuple(_NO_CLASS_THRESHOLD if threshold is None else threshold for threshold in found)
+    return tuple(_YES_FROM if threshold is None else threshold for threshold in found)
 
 
 def _columns(labels: np.ndarray, prob: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -195,7 +328,4 @@ def _metric(truth: np.ndarray, prob: np.ndarray, metric: Metric) -> float:
         return 0.0
     if metric == "auc":
         return max(0.0, roc_auc(truth, prob) - 0.5)
-    if metric == "log_loss":
-        return float(1 / max(CLIP, cross_entropy(truth[:, None], prob[:, None]).mean()))
-    threshold = choose_threshold(Scored(truth, prob), BALANCED)
-    return float(((prob >= threshold) == truth).mean())
+    return float(1 / max(CLIP, cross_entropy(truth[:, None], prob[:, None]).mean()))

@@ -78,8 +78,7 @@ def make_ensemble(members: Sequence[Member], scored: ScoredMembers, on: ChosenOn
     found = _search(scored, wish)
     kept = tuple(range(len(members))) if found is None else found.subsets[0].members
     one, two = (
-        choose(scored.by(wish.level, stage).of(kept), wish.method, wish.metric, wish.level)
-        for stage in ("stage_one", "stage_two")
+        choose(scored.by(wish.level, stage).of(kept), wish.method, wish.metric) for stage in ("stage_one", "stage_two")
     )
     seen = _as_applied(scored, kept, one, two)
     offered = numbered([member.info.name for member in members])
@@ -120,7 +119,7 @@ def numbered(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _search(scored: ScoredMembers, wish: Wish) -> Search | None:
-    return search(scored.by(wish.level, "stage_two"), wish.method, wish.metric, wish.level) if wish.search else None
+    return search(scored.by(wish.level, "stage_two"), wish.method, wish.metric) if wish.search else None
 
 
 def _search_figures(found: Search, offered: tuple[str, ...], level: str) -> SearchFigures:

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float64, Integer, Shaped
 
 from ich_seq.errors import DatasetError
-from ich_seq.evaluation.data import ValidationScores, validation_maximum_over
+from ich_seq.evaluation.data import ValidationScores
 from ich_seq.evaluation.ensembles import MemberScores
 from ich_seq.evaluation.external import score_rows
 from ich_seq.evaluation.held_out import prob_of, text_of
@@ -39,11 +39,9 @@ class ScoredMembers:
         )
 
     def by(self, level: str, stage: str) -> MemberScores:
-        """All members' scores by `stage_one` or `stage_two`, of slices, or of scans: the maxima over their slices."""
-        each = [self.of(member) for member in range(len(self.stage_two))]
-        if level == SCAN:
-            each = [validation_maximum_over(one, "scan_ids") for one in each]
-        return MemberScores(each[0].patient_ids, each[0].labels, np.stack([getattr(one, stage) for one in each]))
+        """All members' scores by `stage_one` or `stage_two`, to choose on slices or on scans."""
+        scans = self.scan_ids if level == SCAN else None
+        return MemberScores(self.patient_ids, self.labels, getattr(self, stage), scans)
 
 
 def score_members(

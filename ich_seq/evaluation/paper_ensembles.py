@@ -9,7 +9,6 @@ from ich_seq.evaluation.ensembles import MOST_MEMBERS, MemberScores, choose, sea
 from ich_seq.evaluation.paper_result import Ensembles, EnsembleScore, SubsetSearch
 from ich_seq.evaluation.paper_scores import Cohort, Scores, score
 from ich_seq.metrics import combine_labels, cross_entropy
-from ich_seq.thresholds import SLICE
 
 METHODS: tuple[tuple[str, Method, Metric | None], ...] = (
     ("average", AVERAGE, None),
@@ -35,7 +34,7 @@ def ensembles_of(cohort: Cohort, members: Mapping[str, Scores]) -> Ensembles | N
         for title, method, metric in METHODS
     ]
     few = names[:MOST_MEMBERS]
-    found = search(_validation(cohort, members, few), AVERAGE, None, SLICE)
+    found = search(_validation(cohort, members, few), AVERAGE, None)
     chosen = [few[place] for place in found.subsets[0].members]
     title = "average of the best subset"
     ways.append(_against(title, cohort, _combined(cohort, members, chosen, (AVERAGE, None)), best))
@@ -70,7 +69,7 @@ def _combined(
     cohort: Cohort, members: Mapping[str, Scores], names: Sequence[str], choice: tuple[Method, Metric | None]
 ) -> Scores:
     seen = _validation(cohort, members, names)
-    combination = choose(seen, *choice, SLICE)
+    combination = choose(seen, *choice)
     held_out = combination.combine(np.stack([members[name].held_out for name in names]))
     return score(cohort, held_out, combination.combine(seen.prob))
 

@@ -101,12 +101,14 @@ def describe_member(info: BundleInfo) -> str:
 
 def describe_combination(info: EnsembleInfo) -> str:
     """How probabilities are combined, with the weights of each label by stage two where they differ."""
+    by, on = info.stage_two, "scans" if info.stage_two.chosen_on == "scan" else "slices"
     told = {
         "average": "Combined by their mean.",
-        "vote": "Combined by a vote: a score is the share of the models at or above their own thresholds, a tie is 0.5.",
-        "weighted": f"Combined by a mean weighted by each model's {info.stage_two.metric} on validation patients.",
-        "fitted": "Combined by a mean whose weights have the lowest log loss on validation patients.",
-    }[info.stage_two.method]
+        "vote": "Combined by a vote: a score is the share of the models at or above their own thresholds, the balanced ones of "
+        f"validation {on}; a tie is 0.5.",
+        "weighted": f"Combined by a mean weighted by each model's {by.metric} on validation {on}.",
+        "fitted": f"Combined by a mean whose weights have the lowest log loss that was found on validation {on}.",
+    }[by.method]
     if info.stage_two.method in ("average", "vote"):
         return told
     shares = zip(LABEL_NAMES, zip(*info.stage_two.weights, strict=True), strict=True)
@@ -123,11 +125,13 @@ def describe_choice(info: EnsembleInfo) -> str:
     if search is None:
         return text
     elsewhere = "unknown" if search.loss_elsewhere is None else f"{search.loss_elsewhere:.4f}"
+    measure = "squared error of the shares" if info.stage_two.method == "vote" else "log loss"
     return (
-        f"{text} The best of {search.subsets} subsets of {', '.join(search.tried)}: weighted log loss by {search.level} "
+        f"{text} The best of {search.subsets} subsets of {', '.join(search.tried)}: weighted {measure} by {search.level} "
         f"{search.loss:.4f}, of all together {search.loss_of_all:.4f}. Chance alone gives that advantage with p = "
         f"{search.p_value:.3f} (White's reality check, {search.rounds} resamples of patients). The best of many looks better than "
-        f"it is: chosen on some patients, the best has a loss of {elsewhere} on others."
+        "it is: chosen on nine tenths of the patients, thresholds and weights too, the best has a loss of "
+        f"{elsewhere} on the last tenth."
     )
 
 

@@ -44,11 +44,11 @@ class SearchFigures(_Part):
     level: Literal["slice", "scan"]
     """What the losses are of."""
     loss: _Loss
-    """Weighted log loss of the best subset, which is too low by having been chosen."""
+    """Weighted log loss of the best subset, of votes the weighted squared error of their shares; too low by having been chosen."""
     loss_of_all: _Loss
     """Of all models together."""
     loss_elsewhere: float | None = Field(ge=0)
-    """Mean over resamples of patients: loss on those left out, by the subset that the resample chose; null where none was left out."""
+    """The same of patients left out, a tenth at a time, by what the others chose; null of one patient alone."""
     p_value: _Probability
     """White's reality check: how often chance alone would give the best subset its advantage over all models together."""
     rounds: int = Field(gt=0)

@@ -77,6 +77,19 @@ def why_not_together(one: BundleInfo, other: BundleInfo) -> str:
     return ""
 
 
+def refuse_place(folder: Path, members: Sequence[Member]) -> None:
+    """Nothing, unless an ensemble of these members cannot lie in a folder.
+
+    Raises:
+        UsageError: it holds a single model, or a member lies in it.
+    """
+    if (folder / "model.json").exists():
+        raise UsageError(f"{folder}: holds a single model; choose another --out")
+    for member in members:
+        if member.folder.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{member.folder}: lies where the ensemble is written; choose another --out")
+
+
 def write_ensemble(folder: Path, info: EnsembleInfo, members: Sequence[Member]) -> None:
     """Copies the members, whose weights are compared with their digests on the way, then writes the card, then `ensemble.json`.
 
@@ -87,11 +100,7 @@ def write_ensemble(folder: Path, info: EnsembleInfo, members: Sequence[Member]) 
         BundleError: a member is damaged, or has changed since it was read.
         OutputError: disk full, or the folder is not writable.
     """
-    if (folder / "model.json").exists():
-        raise UsageError(f"{folder}: holds a single model; choose another --out")
-    for member in members:
-        if member.folder.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"{member.folder}: lies where the ensemble is written; choose another --out")
+    refuse_place(folder, members)
     card = card_to_write(folder, info) if is_ensemble(folder) else model_card(info)
     make_folder(folder)
     with output_errors(folder):

@@ -16,10 +16,6 @@ _VOTE = (
     "A vote's score is a share of models, not a probability: where all are wrong its log loss is that of certainty. Compare votes by "
     "AUC, or by the calibrated scores that `evaluate` gives."
 )
-_SCANS = (
-    "The search combined the models' scores of whole scans; the ensemble combines slices and takes their maximum, as every model here "
-    "does, so its own loss by scan may differ."
-)
 
 
 def choice_values(made: Made) -> dict[str, Any]:
@@ -63,9 +59,8 @@ def choice_markdown(made: Made) -> str:
 
 def remarks(made: Made) -> list[str]:
     """What must be known to read the figures."""
-    scans = made.info.search is not None and made.info.search.level == "scan"
     votes = made.info.stage_two.method == "vote"
-    return [ON_VALIDATION, *([_VOTE] if votes else []), *([_SCANS] if scans else [])]
+    return [ON_VALIDATION, *([_VOTE] if votes else [])]
 
 
 def figure_cells(each: Figures) -> list[str]:

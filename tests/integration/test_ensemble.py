@@ -48,7 +48,19 @@ def tiny(small_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def searched(small_run, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of an ensemble of the run and the tiny model, the best subset, and what was printed."""
     out = tmp_path_factory.mktemp("searched") / "out"
-    done = made_of(small_run.folder, tiny, "--table", small_run.table, "--out", out, "--method", "fitted", "--search")
+    done = made_of(
+        small_run.folder,
+        tiny,
+        "--table",
+        small_run.table,
+        "--out",
+        out,
+        "--method",
+        "weighted",
+        "--metric",
+        "log_loss",
+        "--search",
+    )
     return out, done.output
 
 
@@ -77,7 +89,7 @@ def test_a_search_keeps_the_best_subset_and_says_how_much_of_it_is_luck(
     for text in (card, page, " ".join(said.split())):
         assert "of 3 subsets" in text
         assert f"p = {info.search.p_value:.3f} (White's reality check, 1000 resamples of patients)" in text
-        assert f"has a loss of {info.search.loss_elsewhere:.4f} on others" in text
+        assert f"has a loss of {info.search.loss_elsewhere:.4f} on the last tenth" in text
     assert f"ichseq score-study DIR_OR_ZIP --model {out / 'model'}" in said
     assert info.unseen
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ich_seq.combining import Combination, Method, Metric
 from ich_seq.evaluation.ensembles import MemberScores, choose, fit_weights, metric_weights, search
 from ich_seq.metrics import cross_entropy, log_loss_per_label, roc_auc
 
@@ -26,16 +27,24 @@ def small() -> MemberScores:
 
 
 def test_weights_by_accuracy_auc_and_loss_are_those_by_hand() -> None:
-    """The second member's balanced threshold is .2: both positives and one of two negatives, three of four right; its AUC is .75."""
-    assert np.array(metric_weights(small(), "accuracy"))[:, 0] == pytest.approx([1 / 1.75, 0.75 / 1.75])
+    """From .5 on the second member is right on two of four; its AUC is .75."""
+    assert np.array(metric_weights(small(), "accuracy")) == pytest.approx(np.repeat([[2 / 3], [1 / 3]], 6, axis=1))
     assert np.array(metric_weights(small(), "auc"))[:, 0] == pytest.approx([0.5 / 0.75, 0.25 / 0.75])
     loss = [cross_entropy(small().labels, prob)[:, 0].mean() for prob in small().prob]
     wanted = (1 / np.array(loss)) / (1 / np.array(loss)).sum()
     assert np.array(metric_weights(small(), "log_loss"))[:, 0] == pytest.approx(wanted)
 
 
+def test_accuracy_is_one_figure_a_member_over_all_labels_as_paper_004_weighs() -> None:
+    """Right answers out of 4 x 6: the second member knows nothing of the last label, where it says yes."""
+    prob = small().prob.copy()
+    prob[1, :, 5] = 0.9
+    weights = np.array(metric_weights(MemberScores(small().patient_ids, small().labels, prob), "accuracy"))
+    assert weights == pytest.approx(np.repeat([[24 / 36], [12 / 36]], 6, axis=1))
+
+
 def test_members_vote_by_their_own_balanced_thresholds() -> None:
-    chosen = choose(small(), "vote", None, "slice")
+    chosen = choose(small(), "vote", None)
     assert chosen.thresholds == ((0.8,) * 6, (0.2,) * 6)
     assert chosen.combine(small().prob)[:, 0].tolist() == [1, 1, 0.5, 0]
 
@@ -59,9 +68,9 @@ def test_a_label_with_one_class_has_equal_weights_and_votes_from_one_half() -> N
     labels = scores.labels.copy()
     labels[:, 2] = False
     one_class = MemberScores(scores.patient_ids, labels, scores.prob)
-    for weights in (fit_weights(one_class), *(metric_weights(one_class, m) for m in ("accuracy", "auc", "log_loss"))):
+    for weights in (fit_weights(one_class), *(metric_weights(one_class, m) for m in ("auc", "log_loss"))):
         assert np.array(weights)[:, 2] == pytest.approx([1 / 3] * 3)
-    thresholds = choose(one_class, "vote", None, "slice").thresholds
+    thresholds = choose(one_class, "vote", None).thresholds
     assert thresholds is not None
     assert [each[2] for each in thresholds] == [0.5] * 3
 
@@ -73,7 +82,6 @@ def test_a_search_tries_every_subset_and_finds_that_a_useless_member_is_better_l
         MemberScores(scores.patient_ids, scores.labels, np.concatenate([scores.prob, useless])),
         "average",
         None,
-        "slice",
     )
     assert len(found.subsets) == 2**4 - 1
     assert found.subsets[0].members == (0, 1, 2)
@@ -89,7 +97,7 @@ def test_an_advantage_that_chance_gives_is_not_believed() -> None:
     for seed in range(30):
         prob = 0.3 + 0.02 * np.random.default_rng(seed).standard_normal((4, N, 6))
         patients = np.arange(N) % 40
-        found = search(MemberScores(patients, rng.random((N, 6)) < 0.3, prob), "average", None, "slice", seed)
+        found = search(MemberScores(patients, rng.random((N, 6)) < 0.3, prob), "average", None, seed)
         p_values.append(found.p_value)
         hopes.append(found.loss_elsewhere - found.subsets[0].loss)
     assert np.mean(np.array(p_values) < 0.05) <= 0.15
@@ -98,14 +106,71 @@ def test_an_advantage_that_chance_gives_is_not_believed() -> None:
 
 def test_the_ensemble_is_better_than_its_members_where_their_noise_is_their_own() -> None:
     scores = cohort(9, 2.0, 2.0, 2.0)
-    both = choose(scores, "average", None, "slice").combine(scores.prob)
+    both = choose(scores, "average", None).combine(scores.prob)
     for member in scores.prob:
         assert roc_auc(scores.labels[:, 0], both[:, 0]) > roc_auc(scores.labels[:, 0], member[:, 0])
+
+
+def by_scan() -> MemberScores:
+    """Three members on three scans of two slices; only the first scan has blood, on which the first two fire, each elsewhere."""
+    labels = np.repeat(np.array([1, 1, 0, 0, 0, 0])[:, None], 6, axis=1)
+    said = [[0.9, 0.1, 0.1, 0.2, 0.1, 0.1], [0.2, 0.8, 0.1, 0.1, 0.3, 0.1], [0.3, 0.3, 0.4, 0.1, 0.1, 0.2]]
+    prob = np.repeat(np.array(said)[:, :, None], 6, axis=2)
+    return MemberScores(np.arange(6) // 2, labels, prob, np.array(["b", "b", "a", "a", "c", "c"]))
+
+
+def test_on_scans_the_maximum_of_combined_slices_is_what_counts() -> None:
+    """The mean of the first scan's slices is 1.4 / 3 and 1.2 / 3; thresholds are of maxima, .9, .8 and .3."""
+    scores, average = by_scan(), choose(by_scan(), "average", None)
+    assert scores.maxima(average.combine(scores.prob))[:, 0] == pytest.approx([0.6 / 3, 1.4 / 3, 0.5 / 3])
+    wanted = -np.log([1 - 0.6 / 3, 1.4 / 3, 1 - 0.5 / 3])
+    assert scores.losses(average) == pytest.approx(wanted)
+    vote = choose(scores, "vote", None)
+    assert np.array(vote.thresholds)[:, 0] == pytest.approx([0.9, 0.8, 0.3])
+    assert scores.losses(vote) == pytest.approx([(1 / 3) ** 2, (2 / 3 - 1) ** 2, 0])
+    assert choose(scores, "weighted", "accuracy").chosen_on == "scan"
+    assert np.array(metric_weights(scores, "accuracy"))[:, 0] == pytest.approx([3 / 8, 3 / 8, 2 / 8])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_fitted_on_scans_are_no_worse_there_than_any_member_the_mean_or_a_grid(seed: int) -> None:
+    plain = cohort(seed, 1.5, 2.5)
+    scores = MemberScores(
+        plain.patient_ids, plain.labels * (np.arange(N) % 5 < 2)[:, None], plain.prob, np.arange(N) // 5
+    )
+    own = scores.losses(choose(scores, "fitted", None)).mean()
+    grid = [np.repeat([[w], [1 - w]], 6, axis=1) for w in np.linspace(0, 1, 21)]
+    by_weights = [
+        scores.losses(Combination(method="fitted", weights=tuple(map(tuple, each.tolist())), chosen_on="scan")).mean()
+        for each in grid
+    ]
+    assert own <= min(by_weights[0], by_weights[-1], by_weights[10])
+    assert own <= min(by_weights) + 0.01
+
+
+@pytest.mark.parametrize(("method", "metric"), [("vote", None), ("weighted", "auc")])
+def test_the_loss_elsewhere_is_that_of_patients_whom_nobody_knew(method: Method, metric: Metric | None) -> None:
+    """Few patients, and members that say little: the best of 31 looks better than it is; fresh patients show by how much."""
+    told, found, real = [], [], []
+    for seed in range(12):
+        few, fresh = (cohort(place, *(6.0,) * 5, patients=20) for place in (seed, 1000 + seed))
+        few = few.where(np.arange(N) < 120)
+        best = search(few, method, metric, seed)
+        told.append(best.subsets[0].loss)
+        found.append(best.loss_elsewhere)
+        real.append(fresh.of(best.subsets[0].members).losses(best.subsets[0].combination).mean())
+    assert np.mean(told) < np.mean(real)
+    assert abs(np.mean(found) - np.mean(real)) < abs(np.mean(told) - np.mean(real))
+
+
+def test_fitted_weights_are_not_searched_over() -> None:
+    with pytest.raises(ValueError, match="fitted weights leave out by a weight of 0"):
+        search(cohort(0, 1.0, 2.0), "fitted", None)
 
 
 def test_too_many_members_or_too_few_are_refused() -> None:
     for count in (1, 11):
         with pytest.raises(ValueError, match=f"{count} members; a search takes 2 to 10"):
-            search(cohort(0, *(1.0,) * count), "average", None, "slice")
+            search(cohort(0, *(1.0,) * count), "average", None)
     with pytest.raises(ValueError, match="need one: accuracy, auc or log_loss"):
-        choose(cohort(0, 1.0, 2.0), "weighted", None, "slice")
+        choose(cohort(0, 1.0, 2.0), "weighted", None)
