@@ -11,7 +11,7 @@ from ich_seq.cli import options
 from ich_seq.cli.score_study import output_folder, raise_failures, study_folder_name
 from ich_seq.cli.summary import slices_progress
 from ich_seq.dicom import ReadOptions
-from ich_seq.errors import IchSeqError, ModelError
+from ich_seq.errors import BundleError, IchSeqError, ModelError
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.model.runtime import Compute
 from ich_seq.study.model import load_model
@@ -115,11 +115,17 @@ def _model_and_scales(folder: Path, compute: Compute) -> "tuple[TorchModel | Ens
     from ich_seq.model.ensemble import is_ensemble, member_folder, read_ensemble_info
     from ich_seq.model.heat_scale import read_heat_scale
 
-    if is_ensemble(folder):
-        members = read_ensemble_info(folder).members
-        scales = tuple(read_heat_scale(member_folder(folder, place), each) for place, each in enumerate(members))
-    else:
-        scales = (read_heat_scale(folder, read_info(folder)),)
+    members = read_ensemble_info(folder).members if is_ensemble(folder) else (read_info(folder),)
+    owns = [member_folder(folder, place) for place in range(len(members))] if is_ensemble(folder) else [folder]
+    try:
+        scales = tuple(read_heat_scale(*each) for each in zip(owns, members, strict=True))
+    except BundleError:
+        from ich_seq.slices.backbones import no_map_words
+
+        for words in (no_map_words(member.cnn.backbone) for member in members):
+            if words:  # for that one no scale can be made either
+                raise ModelError(words) from None
+        raise
     from ich_seq.model.torch_backend import TorchModel
     from ich_seq.study.ensemble import EnsembleModel
 

@@ -12,7 +12,7 @@ STAGE_WORDS = {"one": "the slice alone (stage one)", "two": "the whole scan (sta
 NOT_DRAWN = {
     "below the threshold": "Nothing is drawn: the score is below the label's threshold, {threshold}.",
     "no threshold": "Nothing is drawn: the model has no threshold for this label.",
-    "no constant": "Nothing is drawn: no validation slice had this label, so it has no scale.",
+    "no constant": "Nothing is drawn: this label has no scale, since no validation slice that has it gave heat, or none has it.",
 }
 MEANING = (
     "Heat marks what in the slice raised the score, not where blood is. Below the label's threshold and outside the head nothing is "

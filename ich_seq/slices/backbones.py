@@ -79,6 +79,16 @@ def backbones() -> list[str]:
     return sorted([*list_models(include=["resnet*", "resnext*", "wide_resnet*"]), *_OTHERS, *OURS])
 
 
+def no_map_words(name: str) -> str:
+    """Why nothing can be drawn of what a network saw; empty for one that keeps a map of places to the end."""
+    if name != _TRANSFORMER:
+        return ""
+    return (
+        f"cnn.backbone: {name} has no spatial feature map before its pooled vector, so no heat map can be drawn; use a convolutional "
+        "network"
+    )
+
+
 def family_of(network: nn.Module) -> Family:
     """How this network is divided."""
     return next(family for kind, family in _FAMILIES.items() if isinstance(network, kind))

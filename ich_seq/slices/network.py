@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ich_seq.config import CnnConfig, PreprocessConfig
 from ich_seq.errors import ConfigError
-from ich_seq.slices.backbones import build_backbone, family_of
+from ich_seq.slices.backbones import build_backbone, family_of, no_map_words
 from ich_seq.slices.heads import make_head
 from ich_seq.slices.window import Preprocess
 
@@ -67,10 +67,7 @@ class SliceNet(nn.Module):
             ConfigError: the trunk has none.
         """
         if self.family.feature_map is None:
-            raise ConfigError(
-                f"cnn.backbone: {self.cnn.backbone} has no spatial feature map before its pooled vector, so no heat map can be drawn; "
-                "use a convolutional network"
-            )
+            raise ConfigError(no_map_words(self.cnn.backbone))
         return self.family.feature_map(self.backbone, self._normalised(tiles))
 
     def from_features(self, feature_map: Float[Tensor, "b k h w"]) -> SliceOutput:

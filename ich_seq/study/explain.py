@@ -1,5 +1,6 @@
 """Why a study's scores are what they are: maps of heat per slice and label on an absolute scale, and what each neighbour added."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -37,7 +38,8 @@ class Heat:
     """The map of one label on one slice.
 
     `cells` are the map's cells on the absolute scale: Grad-CAM times `score`, divided by the label's constant, which is 1; zeros where
-    there is no constant. Nothing is drawn below `threshold`. `neighbours` are empty for stage one, which knows none.
+    there is no constant. Nothing is drawn below `threshold`. `neighbours` are empty for stage one, which knows none, and where a
+    network that reads neighbours has no scan without one.
     """
 
     label: str
@@ -102,7 +104,8 @@ def explain_study(
             on_slices(index + 1, len(volume))
 
     seen = cam.look(slices(), places)
-    without = {} if asked.stage == ONE else {place: torch.sigmoid(cam.without_each(seen, place)) for place in places}
+    found = () if asked.stage == ONE else torch.sigmoid(cam.without_each(seen, places))
+    without = dict(zip(places, found, strict=asked.stage != ONE))
     heats = {}
     for name in asked.labels:
         label = LABEL_NAMES.index(name)
@@ -149,5 +152,5 @@ def verdict_of(score: float, threshold: float | None, constant: float | None) ->
 
 def _with_neighbours(heat: Heat, without: Float32[Tensor, " s"]) -> Heat:
     scores = enumerate(without.cpu().tolist())
-    known = tuple(Neighbour(index, score) for index, score in scores if index != heat.index)
+    known = tuple(Neighbour(index, score) for index, score in scores if not math.isnan(score))
     return Heat(heat.label, heat.index, heat.score, heat.threshold, heat.verdict, heat.cells, known)

@@ -125,7 +125,7 @@ class _Together:
         said = [each.without[row] for each in self.found if each.without is not None]
         if not said:
             return ()
-        others = [index for index in range(len(said[0])) if index != self.asked.places[row]]
+        others = [index for index in range(len(said[0])) if not any(np.isnan(each[index]).any() for each in said)]
         scores = combined(self.info.stage_two, [each[others] for each in said])[:, label]
         return tuple(Neighbour(index, float(score)) for index, score in zip(others, scores, strict=True))
 
@@ -193,16 +193,14 @@ def _maps_of(
     one = asked.stage == ONE
     with torch.no_grad():
         scores = torch.sigmoid(seen.logits if one else cam.refined(seen.logits, seen.embedding)[0]).cpu().numpy()
-        without = (
-            None if one else [torch.sigmoid(cam.without_each(seen, place)).cpu().numpy() for place in asked.places]
-        )
+        without = None if one else torch.sigmoid(cam.without_each(seen, asked.places)).cpu().numpy()
     maps = []
     for name in asked.labels:
         label, constant = LABEL_NAMES.index(name), scale.find(asked.stage, name).constant
         plain = (cam.stage_one(seen, label) if one else cam.stage_two(seen, label)).cpu().numpy()
         rows = zip(plain, asked.places, strict=True)
         maps.append(np.stack([scaled(cells, float(scores[place, label]), constant) for cells, place in rows]))
-    return _MemberMaps(np.stack(maps, axis=1), None if without is None else np.stack(without), member.info.preprocess)
+    return _MemberMaps(np.stack(maps, axis=1), without, member.info.preprocess)
 
 
 def _field_rule(preprocess: PreprocessConfig) -> tuple[int, ...]:

@@ -26,12 +26,25 @@ _WITHOUT_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class SeenScan:
-    """A scan as stage one sees it, feet to head; feature maps of the slices in `places` only, since they are large."""
+    """A scan as stage one sees it, feet to head; feature maps of the slices in `places` only, since they are large.
+
+    `tiles` are each slice's own, where the network reads them with those of neighbours.
+    """
 
     places: tuple[int, ...]
     maps: Float[Tensor, "n k h w"]
     logits: Float[Tensor, "s l"]
     embedding: Float[Tensor, "s d"]
+    tiles: Float[Tensor, "s c y x"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Instead:
+    """What stage one gives at some slices of a scan that lacks another; `places` are those in the whole scan."""
+
+    places: tuple[int, ...]
+    logits: Float[Tensor, "n l"]
+    embedding: Float[Tensor, "n d"]
 
 
 class GradCam:
@@ -51,17 +64,21 @@ class GradCam:
         Raises:
             ModelError: the classifier has no feature map with places, or gives a number that is not finite.
         """
-        maps, logits, embeddings, places = [], [], [], []
+        maps, logits, embeddings, places, middles = [], [], [], [], []
+        reach = self.cnn.preprocess.adjacent_slices
         with torch.no_grad():
-            for chunk in in_chunks(enumerate(slices), CHUNK_SLICES, self.cnn.preprocess.adjacent_slices):
-                found = self._spatial(network_tiles(self.cnn.preprocess, chunk.slices, chunk.asked))
+            for chunk in in_chunks(enumerate(slices), CHUNK_SLICES, reach):
+                tiles = network_tiles(self.cnn.preprocess, chunk.slices, chunk.asked)
+                middles += [tiles.chunk(2 * reach + 1, dim=1)[reach]] if reach else []
+                found = self._spatial(tiles)
                 seen = self.cnn.from_features(found)
                 logits.append(seen.logits)
                 embeddings.append(seen.embedding)
                 kept = [row for row, place in enumerate(chunk.indices) if place in keep]
                 maps.append(found[kept])
                 places += [chunk.indices[row] for row in kept]
-        scan = SeenScan(tuple(places), torch.cat(maps), torch.cat(logits), torch.cat(embeddings))
+        own = torch.cat(middles) if reach else None
+        scan = SeenScan(tuple(places), torch.cat(maps), torch.cat(logits), torch.cat(embeddings), own)
         refuse_non_numbers("stage one", scan.logits.float().cpu().numpy(), scan.embedding.float().cpu().numpy())
         return scan
 
@@ -88,29 +105,63 @@ class GradCam:
         return self._gradient(seen.maps, by_logits, by_embedding)
 
     def refined(
-        self, logits: Float[Tensor, "s l"], embedding: Float[Tensor, "s d"], without: Sequence[int] = ()
+        self,
+        logits: Float[Tensor, "s l"],
+        embedding: Float[Tensor, "s d"],
+        without: Sequence[int] = (),
+        instead: Sequence[_Instead] = (),
     ) -> Float[Tensor, "b kept l"]:
-        """Refined logits of the scan; with `without` one row for each slice named there, of the scan that lacks it."""
-        reduced, prob = (embedding - self._mean) @ self._components.T, torch.sigmoid(logits)
+        """Refined logits of the scan; with `without` one row for each slice named there, of the scan that lacks it.
+
+        `instead` is for each of those what stage one gives in the scan that lacks it, where that is something else.
+        """
+        reduced, prob = self._reduced(embedding), torch.sigmoid(logits)
         rest = [[place for place in range(len(logits)) if place != gone] for gone in without]
         rows = torch.tensor(rest or [list(range(len(logits)))], device=self.device)
         lengths = torch.full((len(rows),), rows.shape[1])
+        reduced, prob = reduced[rows], prob[rows]
+        for row, (gone, other) in enumerate(zip(without, instead, strict=False)):
+            moved = [place - (place > gone) for place in other.places]
+            reduced[row, moved], prob[row, moved] = self._reduced(other.embedding), torch.sigmoid(other.logits)
         # cuDNN's LSTM has no gradient in evaluation mode.
         with torch.backends.cudnn.flags(enabled=False):
-            return self.lstm(reduced[rows], prob[rows], lengths)
+            return self.lstm(reduced, prob, lengths)
 
-    def without_each(self, seen: SeenScan, target: int) -> Float[Tensor, "s l"]:
-        """The refined logits that slice `target` would have, had each other slice not been there; nan where that is itself."""
+    def without_each(self, seen: SeenScan, targets: Sequence[int]) -> Float[Tensor, "t s l"]:
+        """The refined logits that each target would have, had each other slice not been scanned; nan where that is itself.
+
+        A network that reads neighbours reads others beside the slices around the one that is missing, and none in a scan of one
+        slice: with two slices all are nan.
+        """
         count = len(seen.logits)
-        found = torch.full_like(seen.logits, torch.nan)
-        others = [place for place in range(count) if place != target]
+        found = torch.full((len(targets), *seen.logits.shape), torch.nan, dtype=seen.logits.dtype, device=self.device)
+        if seen.tiles is not None and count <= 2:
+            return found
         with torch.no_grad():
-            for start in range(0, len(others), _WITHOUT_AT_ONCE):
-                gone = others[start : start + _WITHOUT_AT_ONCE]
-                refined = self.refined(seen.logits, seen.embedding, gone)
-                moved = torch.tensor([target - (place < target) for place in gone], device=self.device)
-                found[gone] = refined[torch.arange(len(gone), device=self.device), moved]
+            for start in range(0, count, _WITHOUT_AT_ONCE):
+                gone = list(range(start, min(start + _WITHOUT_AT_ONCE, count)))
+                if count == 1:
+                    break
+                instead = [] if seen.tiles is None else [self._around(seen.tiles, place) for place in gone]
+                refined = self.refined(seen.logits, seen.embedding, gone, instead)
+                for row, target in enumerate(targets):
+                    others = [place for place in gone if place != target]
+                    kept = [gone.index(place) for place in others]
+                    found[row, others] = refined[kept, [target - (target > place) for place in others]]
         return found
+
+    def _around(self, tiles: Float[Tensor, "s c y x"], gone: int) -> _Instead:
+        """Stage one on the slices that read the one at `gone`, in the scan without it."""
+        reach = self.cnn.preprocess.adjacent_slices
+        low, high = max(gone - 2 * reach, 0), min(gone + 2 * reach + 1, len(tiles))
+        rest = [place for place in range(low, high) if place != gone]
+        near = [place for place in rest if abs(place - gone) <= reach]
+        beside, first = self.cnn.preprocess.with_neighbours(tiles[rest]), rest.index(near[0])
+        output = self.cnn.from_features(self.cnn.features(beside[first : first + len(near)]))
+        return _Instead(tuple(near), output.logits, output.embedding)
+
+    def _reduced(self, embedding: Float[Tensor, "... d"]) -> Float[Tensor, "... k"]:
+        return (embedding - self._mean) @ self._components.T
 
     def _spatial(self, tiles: Float[Tensor, "b c y x"]) -> Float[Tensor, "b k h w"]:
         try:

@@ -259,6 +259,14 @@ def test_a_model_without_a_scale_is_said_before_anything_is_read(tmp_path: Path)
     done = ichseq("explain-study", tmp_path / "absent", "--model", tmp_path / "model", "--out", tmp_path / "out")
     assert done.exit_code == 6
     assert "ichseq explain-scale --model" in done.output
+
+
+def test_a_model_without_a_feature_map_is_told_so_and_not_to_make_a_scale(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model", backbone="vit_b_16")
+    done = ichseq("explain-study", tmp_path / "absent", "--model", tmp_path / "model", "--out", tmp_path / "out")
+    assert done.exit_code == 6
+    assert "vit_b_16 has no spatial feature map before its pooled vector" in done.output
+    assert "explain-scale" not in done.output
     assert not (tmp_path / "out").exists()
 
 
