@@ -19,6 +19,7 @@ from ich_seq.slices.backbones import OURS
 from ich_seq.tensors import read_tensors
 
 DOWNLOAD_TIMEOUT_S = 20.0
+_RGB = 3
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """torchvision's DenseNet files say `norm.1` where its network says `norm1`."""
 
@@ -27,7 +28,9 @@ def load_pretrained(trunk: nn.Module, backbone: str, source: str) -> str:
     """Fills `trunk` with pretrained weights and returns a sentence about where they come from.
 
     Args:
-        trunk: as `build_backbone` makes it; its classifier is ignored.
+        trunk: as `build_backbone` makes it; its classifier is ignored. Where it reads another number of channels than the file's
+            three (one window, windows of neighbours) it gets those three in turn, or their mean where three do not divide it, scaled
+            so that grey gives what it gave.
         backbone: its name.
         source: `imagenet`, `none`, or the path of a safetensors file, or of one that torchvision published for this backbone.
 
@@ -37,8 +40,8 @@ def load_pretrained(trunk: nn.Module, backbone: str, source: str) -> str:
     if source == "none":
         return "random initial weights"
     state, origin = _imagenet(backbone) if source == "imagenet" else _local(Path(source), backbone)
-    _fill(trunk, state, origin)
-    return f"weights from {origin}"
+    spread = _fill(trunk, state, origin)
+    return f"weights from {origin}" + (f", its {_RGB} input channels spread over {spread}" if spread else "")
 
 
 def _imagenet(backbone: str) -> tuple[dict[str, Tensor], str]:
@@ -112,9 +115,15 @@ def _local(path: Path, backbone: str) -> tuple[dict[str, Tensor], str]:
     return {name: torch.from_numpy(values) for name, values in arrays.items()}, path.name
 
 
-def _fill(trunk: nn.Module, state: dict[str, Tensor], origin: str) -> None:
+def _fill(trunk: nn.Module, state: dict[str, Tensor], origin: str) -> int:
+    """Fills the trunk, and returns its input channels where the file's three were spread over another number, else 0."""
     wanted = {key: value for key, value in trunk.state_dict().items() if not key.startswith("fc.")}
     given = {_OLD_DENSENET.sub(r"\1\2", key.removeprefix("module.")): value for key, value in state.items()}
+    spread = 0
+    for key in _first_layer(wanted, given):
+        spread = wanted[key].shape[1]
+        whole = given[key].mean(dim=1, keepdim=True) if spread % _RGB else given[key]
+        given[key] = whole.repeat(1, -(-spread // whole.shape[1]), 1, 1)[:, :spread] * (_RGB / spread)
     # Files from before torch 0.4 do not count batches; nothing here reads that count.
     missing = sorted(key for key in set(wanted) - set(given) if not key.endswith("num_batches_tracked"))
     wrong = sorted(key for key in wanted if key in given and given[key].shape != wanted[key].shape)
@@ -124,3 +133,13 @@ def _fill(trunk: nn.Module, state: dict[str, Tensor], origin: str) -> None:
             f"{origin}: does not fit this network: {detail} ({len(missing) + len(wrong)} tensors in all)"
         )
     trunk.load_state_dict({key: given[key] for key in wanted if key in given}, strict=False)
+    return spread
+
+
+def _first_layer(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+    """The convolution that reads three channels in the file and another number here, if it is the only tensor that differs."""
+    differ = [key for key in wanted if key in given and given[key].shape != wanted[key].shape]
+    if len(differ) != 1:
+        return []
+    own, file = wanted[differ[0]].shape, given[differ[0]].shape
+    return differ if len(own) == 4 and file[1] == _RGB and (own[0], *own[2:]) == (file[0], *file[2:]) else []

@@ -41,6 +41,23 @@ def test_a_local_state_dict_fills_the_trunk_whatever_its_classifier(tmp_path: Pa
     assert torch.equal(trunk.conv1.weight, given.conv1.weight)
 
 
+@pytest.mark.parametrize("backbone", ["resnet18", "densenet121", "efficientnet_b0", "vgg16"])
+@pytest.mark.parametrize("channels", [1, 2, 9])
+def test_other_channels_than_three_get_weights_under_which_grey_gives_what_it_gave(
+    tmp_path: Path, backbone: str, channels: int
+) -> None:
+    given = build_backbone(backbone)
+    save_file(contiguous(given), tmp_path / "mine.safetensors")
+    trunk = build_backbone(backbone, channels)
+    said = load_pretrained(trunk, backbone, str(tmp_path / "mine.safetensors"))
+    assert said == f"weights from mine.safetensors, its 3 input channels spread over {channels}"
+    first, own = (
+        next(layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d)) for net in (given, trunk)
+    )
+    grey = torch.randn(2, 1, 12, 12)
+    assert torch.allclose(first(grey.expand(-1, 3, -1, -1)), own(grey.expand(-1, channels, -1, -1)), atol=1e-5)
+
+
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     save_file(contiguous(build_backbone("resnet18")), tmp_path / "mine.safetensors")
     with pytest.raises(WeightsError, match=r"mine\.safetensors: does not fit this network: lacks"):
