@@ -39,8 +39,12 @@ def fit_pca(
         raise DatasetError(
             f"PCA cannot be fitted: {error}; use more training scans or fewer `pca_components`"
         ) from error
-    write_bytes(cache.folder / PCA_FILE, save_tensors(vars(pca)))
     total_variance = float(np.trace(covariance.scatter)) / (covariance.count - 1)
+    if not total_variance > 0:
+        raise DatasetError(
+            "PCA cannot be fitted: every slice has the same embedding, so stage one tells none apart; train it anew, at a lower rate"
+        )
+    write_bytes(cache.folder / PCA_FILE, save_tensors(vars(pca)))
     return pca, float(pca.explained_variance.sum() / total_variance)
 
 

@@ -10,7 +10,7 @@ import pytest
 from ich_seq.embeddings.cache import open_cache, write_index
 from ich_seq.embeddings.fit_pca import fit_pca
 from ich_seq.embeddings.part import SeriesFeatures, part_name, read_part, write_part
-from ich_seq.errors import CacheError, OutputError, StaleCacheError
+from ich_seq.errors import CacheError, DatasetError, OutputError, StaleCacheError
 
 EXTRACTOR = "e" * 64
 
@@ -74,6 +74,16 @@ def test_the_pca_of_few_slices_stops_at_the_series_that_makes_them_enough(cache_
     np.testing.assert_allclose(
         pca.mean, features(4 + first, first).embedding.astype(np.float64).mean(axis=0), rtol=1e-6
     )
+
+
+def test_embeddings_that_are_all_the_same_make_no_pca(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    same = features(4, 0)
+    same.embedding[:] = 0
+    write_part(tmp_path / "parts", identity(0), same)
+    write_index(tmp_path, EXTRACTOR, [identity(0)])
+    with pytest.raises(DatasetError, match="every slice has the same embedding, so stage one tells none apart"):
+        fit_pca(open_cache(tmp_path), {"1.2.0"}, components=2, slices=4, seed=0)
 
 
 def test_a_cache_of_other_weights_is_refused_with_the_reason(cache_folder: Path) -> None:
