@@ -111,9 +111,10 @@ def conclusions(table: PaperTable) -> list[str]:
 
 def finding(difference: Difference) -> str:
     """What a pair says, by the interval of its loss; `no conclusion` where one of the two did not learn."""
-    loss = difference.loss
-    if loss is None:
-        return NOTHING
+    return NOTHING if difference.loss is None else _sign(difference.loss)
+
+
+def _sign(loss: Estimate) -> str:
     if loss.low is not None and loss.low > 0:
         return BETTER
     return WORSE if loss.high is not None and loss.high < 0 else NEITHER
@@ -239,16 +240,12 @@ def _ensembles(table: PaperTable) -> str:
     found = table.ensembles
     if found is None:
         return "no conclusion; fewer than two rows learnt."
-    average = found.ways[0]
-    said = finding(
-        Difference(
-            first=found.best, second=average.way, where="", auc=None, loss=average.loss_difference, did_not_learn=()
-        )
-    )
-    return (
-        f"the average of {len(found.members)} rows against the best of them ({found.best}): {said}; AUC any "
-        f"{_difference(average.auc_difference)}, loss lower by {_difference(average.loss_difference)}."
-    )
+    places: dict[str, list[str]] = {BETTER: [], WORSE: [], NEITHER: []}
+    for each in found.ways:
+        places[_sign(each.loss_difference)].append(each.way)
+    parts = ", ".join(f"{len(ways)} {said} ({'; '.join(ways)})" for said, ways in places.items() if ways)
+    rows = f"the {len(found.members)} rows that learnt, against the best of them ({found.best})"
+    return f"of {len(found.ways)} ways to combine {rows}, {parts}."
 
 
 def _above_floors(table: PaperTable) -> str:

@@ -43,7 +43,9 @@ def test_the_questions_are_answered_in_a_sentence_each(made) -> None:
     )
     assert "1 no conclusion." in said["Second stage, a BiLSTM over the scan"]
     assert said["Second stage, a BiLSTM over the scan"].endswith("]."), "a mean over the others, with its interval"
-    assert said["Ensembles"].startswith("Ensembles: the average of 3 rows against the best of them")
+    assert said["Ensembles"].startswith(
+        "Ensembles: of 7 ways to combine the 3 rows that learnt, against the best of them ("
+    )
 
 
 def test_what_all_rows_share_stands_before_the_figures(made) -> None:
