@@ -49,7 +49,7 @@ def answer(table: PaperTable, title: str):
 
 def test_every_row_is_a_shipped_config_and_every_pair_is_of_rows() -> None:
     rows = {row.config for row in ROWS}
-    own = {"demo", "demo_quick", "recommended", "papers_table", "papers_quick"}
+    own = {"demo", "demo_quick", "recommended", "papers_table", "papers_quick", "fine_maps"}
     assert rows == set(shipped_configs()) - own
     assert {name for question in QUESTIONS for pair in question.pairs for name in (pair.first, pair.second)} <= rows
     assert set(QUICK_ROWS) < rows
