@@ -93,14 +93,7 @@ def ensemble(
     MODEL_OR_RUN are bundles, or runs whose models are taken; they are copied. The split `validation` of --table chooses thresholds,
     weights and calibration. Each model is scored on it once: run again, or with another --method, the command reads what is there.
     """
-    if (method == "weighted") != (metric is not None):
-        raise UsageError("--metric goes with --method weighted, which needs one: accuracy, auc or log_loss")
-    if search and len(models) < 2:
-        raise UsageError("--search needs two models at least")
-    if search and method == "fitted":
-        raise UsageError(
-            "--method fitted leaves out by a weight of 0 whom it does not need; --search goes with the other methods"
-        )
+    _refuse_choice(len(models), method, metric, search=search)
     from ich_seq.evaluation.make_ensemble import Wish
     from ich_seq.model.members import find_members, refuse_place, write_ensemble
 
@@ -116,6 +109,18 @@ def ensemble(
         click.echo(json.dumps(content, indent=2))
     elif not quiet:
         _print(out, made)
+
+
+def _refuse_choice(models: int, method: "Method", metric: "Metric | None", *, search: bool) -> None:
+    """Nothing, unless options do not go together."""
+    if (method == "weighted") != (metric is not None):
+        raise UsageError("--metric goes with --method weighted, which needs one: accuracy, auc or log_loss")
+    if search and models < 2:
+        raise UsageError("--search needs two models at least")
+    if search and method == "fitted":
+        raise UsageError(
+            "--method fitted leaves out by a weight of 0 whom it does not need; --search goes with the other methods"
+        )
 
 
 def _chosen_on(

@@ -120,11 +120,11 @@ def _model_and_scales(folder: Path, compute: Compute) -> "tuple[TorchModel | Ens
     try:
         scales = tuple(read_heat_scale(*each) for each in zip(owns, members, strict=True))
     except BundleError:
-        from ich_seq.slices.backbones import no_map_words
+        from ich_seq.slices.backbones import WITHOUT_MAP, no_map_words
 
-        for words in (no_map_words(member.cnn.backbone) for member in members):
-            if words:  # for that one no scale can be made either
-                raise ModelError(words) from None
+        for name in (member.cnn.backbone for member in members):
+            if name in WITHOUT_MAP:  # no scale can be made for it either
+                raise ModelError(no_map_words(name)) from None
         raise
     from ich_seq.model.torch_backend import TorchModel
     from ich_seq.study.ensemble import EnsembleModel

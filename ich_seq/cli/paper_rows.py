@@ -15,10 +15,10 @@ from ich_seq.config import Config, TrainCnnConfig, describe_fault, load_config
 from ich_seq.config.scale import at_scale, visits
 from ich_seq.distrust import MOST_JSON, DamagedError, read_own, sealed, strict_object, unsealed
 from ich_seq.errors import ConfigError, DatasetError, UsageError
-from ich_seq.evaluation.comparison import reading_ms, training_seconds
 from ich_seq.evaluation.finished_rows import FACTS_FILE, VALIDATION_FILE, RowFacts, is_finished
 from ich_seq.evaluation.floors import prevalence_floor
 from ich_seq.evaluation.held_out import VALIDATION, split_scores
+from ich_seq.evaluation.run_cost import reading_ms, training_seconds
 from ich_seq.files import make_folder, sha256_of, write_json
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.manifest.split import SPLITS

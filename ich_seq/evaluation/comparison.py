@@ -7,7 +7,6 @@ on the same resamples; elsewhere there are none, and the comparison says so.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,34 +21,19 @@ from ich_seq.evaluation.floors import PREVALENCE
 from ich_seq.evaluation.operating import BALANCED, OperatingPoint
 from ich_seq.evaluation.published import DATASET
 from ich_seq.evaluation.result import Evaluation, LevelEvaluation, SystemScore
+from ich_seq.evaluation.run_cost import Cost, cost_of
 from ich_seq.labels import ANY, ANY_INDEX, LABEL_NAMES
 from ich_seq.metrics import combine_labels, cross_entropy
-from ich_seq.tensors import tensor_shapes
-from ich_seq.training.log import MetricsLog
 from ich_seq.training.run import open_run
 
 STAGES = {STAGE_ONE: "one", STAGE_TWO: "two"}
 _START = {"none": "random", "imagenet": "ImageNet"}
-STAGE_FOLDERS = ("stage_one", "stage_two")
 _FIGURES, _SCORES = "evaluation.json", "scores.csv"
 _NAMED = ("patient", "series_instance_uid", "sop_instance_uid")
 
 
 class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Cost(_Result):
-    """What a run took, where its folder says so."""
-
-    parameters: int | None = None
-    """Numbers in the classifier's and the sequence network's weights, statistics of batch norm included."""
-    ms_a_slice: float | None = None
-    """Wall time of `extract-features` by slice, reading included; null where an interruption divided it."""
-    training_s: float | None = None
-    """Wall time of the steps of both fits, validation not counted."""
-    where: str = ""
-    """Device and threads of the fits."""
 
 
 class ComparedSystem(_Result):
@@ -127,7 +111,7 @@ def read_entry(folder: Path) -> Entry:
         folder=folder,
         evaluation=evaluation,
         scores=read_scores(own / _SCORES, again),
-        cost=_cost_of(folder),
+        cost=cost_of(folder),
         unlike_print=_unlike_print(folder, evaluation),
     )
 
@@ -255,26 +239,6 @@ def read_scores(path: Path, again: str) -> pd.DataFrame:
     return table[wanted].sort_values("sop_instance_uid", ignore_index=True)
 
 
-def _cost_of(folder: Path) -> Cost:
-    """From run.json and the model's weights; empty for what is no run."""
-    if not (folder / "config.json").is_file():
-        return Cost()
-    steps = open_run(folder).record().get("steps", {})
-    weights, features = folder / "model" / "weights.safetensors", steps.get("extract-features", {})
-    fits = [steps[name] for name in ("train-cnn", "train-lstm") if name in steps]
-    try:
-        parts = tensor_shapes(weights) if weights.is_file() else {}
-    except DamagedError as error:
-        raise DatasetError(f"{weights}: {error}; run `ichseq train-lstm` again") from error
-    counted = [int(np.prod(shape)) for name, shape in parts.items() if name.startswith(("cnn.", "lstm."))]
-    return Cost(
-        parameters=sum(counted) or None,
-        ms_a_slice=reading_ms(features),
-        training_s=sum(training_seconds(folder / stage) for stage in STAGE_FOLDERS) or None if len(fits) == 2 else None,
-        where=f"{fits[0]['device']}, threads: {fits[0]['threads']}" if fits else "",
-    )
-
-
 def _unlike_print(folder: Path, evaluation: Evaluation) -> str:
     """What an entry differs in from the paper whose config it bears, in words."""
     dataset = evaluation.about.dataset if evaluation.about else DATASET
@@ -287,22 +251,8 @@ def _unlike_print(folder: Path, evaluation: Evaluation) -> str:
         if own.cnn.weights != paper.cnn.weights:
             parts.append(f"from {_START.get(own.cnn.weights, 'other')} weights")
         if own.train_cnn.steps_per_epoch and own.train_cnn.steps_per_epoch != paper.train_cnn.steps_per_epoch:
-            parts.append("with fewer slice visits")
+            parts.append("with other slice visits")
     return ", ".join(parts)
-
-
-def reading_ms(features: dict[str, Any]) -> float | None:
-    """Wall time of `extract-features` by slice in ms, from what it noted; None where one call did not compute all of them."""
-    if not features.get("slices") or features.get("series_from_before"):
-        return None
-    return 1000 * features["seconds"] / features["slices"]
-
-
-def training_seconds(stage: Path) -> float:
-    """Wall time of a fit's steps, from its log, whatever interrupted it."""
-    return sum(
-        {each["epoch"]: each["train_seconds"] for each in MetricsLog(stage / "metrics.jsonl").records()}.values()
-    )
 
 
 def _unique(names: Sequence[str]) -> list[str]:

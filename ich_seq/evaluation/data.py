@@ -91,7 +91,7 @@ def maximum_over(data: EvaluationInput, unit: str) -> EvaluationInput:
     return dataclasses.replace(
         data,
         **_maxima(data, unit),
-        floors={name: _maximum(getattr(data, unit), probs) for name, probs in data.floors.items()},
+        floors={name: maximum_of(getattr(data, unit), probs) for name, probs in data.floors.items()},
         validation=None if validation is None else validation_maximum_over(validation, unit),
     )
 
@@ -103,10 +103,10 @@ def validation_maximum_over(scores: ValidationScores, unit: str) -> ValidationSc
 
 def _maxima(scores: EvaluationInput | ValidationScores, unit: str) -> dict[str, np.ndarray]:
     names = ("patient_ids", "scan_ids", "labels", "stage_one", "stage_two")
-    return {name: _maximum(getattr(scores, unit), getattr(scores, name)) for name in names}
+    return {name: maximum_of(getattr(scores, unit), getattr(scores, name)) for name in names}
 
 
-def _maximum(units: np.ndarray, values: np.ndarray) -> np.ndarray:
+def maximum_of(units: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The greatest value of each unit, in order of the units' names; of names the first, since one scan has one patient."""
     order = np.argsort(units, kind="stable")
     _, starts = np.unique(units[order], return_index=True)

@@ -6,7 +6,7 @@ for each tenth of them, thresholds, weights and the subset are chosen anew on th
 
 An ensemble combines slices, and a scan's score is the maximum over them. What is chosen on scans is chosen for that maximum.
 
-Source: White 2000, 10.1111/1468-0262.00152 (reality check); EM for mixture proportions, Dempster, Laird & Rubin 1977, section 4.3.
+Source: White 2000, 10.1111/1468-0262.00152 (reality check).
 """
 
 import itertools
@@ -18,6 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Integer, Shaped
 
 from ich_seq.combining import FITTED, VOTE, WEIGHTED, Combination, Method, Metric, average, equal_weights
+from ich_seq.evaluation.data import maximum_of
+from ich_seq.evaluation.fitted_weights import fit_weights
 from ich_seq.evaluation.operating import Scored, choose_threshold
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.metrics import CLIP, combine_labels, cross_entropy, roc_auc
@@ -26,8 +28,6 @@ from ich_seq.thresholds import BALANCED, SCAN, SLICE
 ROUNDS = 1000
 MOST_MEMBERS = 10
 FOLDS = 10
-_EM_STEPS, _EM_TOLERANCE = 2000, 1e-10
-_SCAN_STEPS, _SCAN_PATIENCE, _KEPT_APART = 50, 3, 0.1
 _YES_FROM = 0.5
 """Where validation patients show one class only, a member votes from one half on; accuracy is of a yes from there, too."""
 
@@ -64,24 +64,12 @@ class MemberScores:
         """What is counted, by itself: the slices, or each scan with its members' maxima."""
         if self.scan_ids is None:
             return self
-        order, starts = self.slices_by_scan
-        prob = np.maximum.reduceat(self.prob[:, order], starts, axis=1)
-        return MemberScores(self.patient_ids[order][starts], self.maxima(np.asarray(self.labels)), prob)
+        patients, labels = (self.by_level(values) for values in (self.patient_ids, self.labels))
+        return MemberScores(patients, labels, np.stack([self.by_level(prob) for prob in self.prob]))
 
-    @cached_property
-    def slices_by_scan(self) -> tuple[Integer[np.ndarray, " n"], Integer[np.ndarray, " s"]]:
-        """The order that puts slices of a scan together, and where in it each scan begins; without scans each slice is one."""
-        if self.scan_ids is None:
-            return np.arange(len(self.labels)), np.arange(len(self.labels))
-        order = np.argsort(self.scan_ids, kind="stable")
-        return order, np.unique(self.scan_ids[order], return_index=True)[1]
-
-    def maxima(self, values: Shaped[np.ndarray, "n ..."]) -> Shaped[np.ndarray, "s ..."]:
+    def by_level(self, values: Shaped[np.ndarray, "n ..."]) -> Shaped[np.ndarray, "s ..."]:
         """Of values by slice those of what is counted."""
-        if self.scan_ids is None:
-            return values
-        order, starts = self.slices_by_scan
-        return np.maximum.reduceat(values[order], starts, axis=0)
+        return values if self.scan_ids is None else maximum_of(self.scan_ids, values)
 
     def losses(self, combination: Combination) -> Float64[np.ndarray, " s"]:
         """The loss of what a combination of these members says, of each that is counted.
@@ -89,7 +77,7 @@ class MemberScores:
         Weighted over labels as the competition does: log loss in nats, of a vote the squared error of its share, which is no
         probability.
         """
-        said, truth = self.maxima(combination.combine(self.prob)), np.asarray(self.counted.labels)
+        said, truth = self.by_level(combination.combine(self.prob)), np.asarray(self.counted.labels)
         each = (said - truth) ** 2 if combination.method == VOTE else cross_entropy(truth, said)
         return combine_labels(each)
 
@@ -145,7 +133,8 @@ class _Chosen:
         elif self.method == WEIGHTED:
             weights, more["metric"] = _shares(self._metrics[list(members)]), self.metric
         elif self.method == FITTED:
-            weights = fit_weights(self.scores.of(members))
+            own = self.scores
+            weights = fit_weights(own.prob[list(members)], np.asarray(own.counted.labels), own.scan_ids)
         else:
             return average(len(members))
         return Combination.model_validate({"method": self.method, "weights": weights, **more})
@@ -159,26 +148,6 @@ def metric_weights(scores: MemberScores, metric: Metric) -> tuple[tuple[float, .
     a label with one class only has equal weights.
     """
     return _shares(_metrics(scores.counted, metric))
-
-
-def fit_weights(scores: MemberScores) -> tuple[tuple[float, ...], ...]:
-    """Of each member and label, the weights (none below 0, sum 1) with the lowest log loss that was found; equal for one class only.
-
-    Of slices the loss is convex in the weights, and EM for mixture proportions goes to its minimum, in 2,000 steps at most. A scan's
-    score is a maximum: there EM is done on the slices that have it, which are looked up anew after each, from the best of equal
-    weights and single members, and the best that was met is kept.
-    """
-    order, starts = scores.slices_by_scan
-    columns = []
-    for label in range(len(LABEL_NAMES)):
-        truth = np.asarray(scores.counted.labels)[:, label].astype(bool)
-        if truth.all() or not truth.any():
-            columns.append(np.full(len(scores.prob), 1 / len(scores.prob)))
-            continue
-        prob = np.asarray(scores.prob[:, order, label], np.float64)
-        fit = _fit_slices if scores.scan_ids is None else _fit_scans
-        columns.append(fit(prob, truth, starts))
-    return tuple(tuple(row) for row in np.column_stack(columns).tolist())
 
 
 def search(scores: MemberScores, method: Method, metric: Metric | None, seed: int = 0) -> Search:
@@ -247,55 +216,6 @@ def _reality_check(losses: Float64[np.ndarray, "k s"], patients: np.ndarray, ref
 
 def _subsets(count: int) -> Iterator[tuple[int, ...]]:
     return itertools.chain.from_iterable(itertools.combinations(range(count), size) for size in range(1, count + 1))
-
-
-def _fit_slices(
-    prob: Float64[np.ndarray, "m n"], truth: Bool[np.ndarray, " n"], _: Integer[np.ndarray, " n"]
-) -> Float64[np.ndarray, " m"]:
-    return _mixture(_likelihood(prob, truth), np.full(len(prob), 1 / len(prob)))
-
-
-def _fit_scans(
-    prob: Float64[np.ndarray, "m n"], truth: Bool[np.ndarray, " s"], starts: Integer[np.ndarray, " s"]
-) -> Float64[np.ndarray, " m"]:
-    """`prob` is scan by scan, each from one of `starts` on."""
-    ends = np.append(starts[1:], prob.shape[1])
-
-    def hottest(weights: np.ndarray) -> np.ndarray:
-        said = weights @ prob
-        return np.array([a + said[a:b].argmax() for a, b in zip(starts, ends, strict=True)])
-
-    def loss(weights: np.ndarray, at: np.ndarray) -> float:
-        return float(-np.log(weights @ _likelihood(prob[:, at], truth)).mean())
-
-    equal = np.full(len(prob), 1 / len(prob))
-    offered = [equal, *np.eye(len(prob))]
-    best = min(offered, key=lambda weights: loss(weights, hottest(weights)))
-    lowest, weights, waited = loss(best, hottest(best)), (1 - _KEPT_APART) * best + _KEPT_APART * equal, 0
-    for _ in range(_SCAN_STEPS):
-        weights = _mixture(_likelihood(prob[:, hottest(weights)], truth), weights)
-        found = loss(weights, hottest(weights))
-        waited = 0 if found < lowest else waited + 1
-        if found < lowest:
-            best, lowest = weights, found
-        if waited == _SCAN_PATIENCE:
-            break
-    return best
-
-
-def _likelihood(prob: Float64[np.ndarray, "m n"], truth: Bool[np.ndarray, " n"]) -> Float64[np.ndarray, "m n"]:
-    return np.clip(np.where(truth, prob, 1 - prob), CLIP, None)
-
-
-def _mixture(likelihood: Float64[np.ndarray, "m n"], weights: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, " m"]:
-    """The proportions with the highest likelihood, from where they are."""
-    for _ in range(_EM_STEPS):
-        joint = weights[:, None] * likelihood
-        after = (joint / joint.sum(axis=0)).mean(axis=1)
-        if np.abs(after - weights).max() < _EM_TOLERANCE:
-            break
-        weights = after
-    return weights / weights.sum()
 
 
 def _shares(metrics: Float64[np.ndarray, "m 6"]) -> tuple[tuple[float, ...], ...]:

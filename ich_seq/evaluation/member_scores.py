@@ -40,7 +40,7 @@ class ScoredMembers:
 
     def by(self, level: str, stage: str) -> MemberScores:
         """All members' scores by `stage_one` or `stage_two`, to choose on slices or on scans."""
-        scans = self.scan_ids if level == SCAN else None
+        scans = np.unique(self.scan_ids, return_inverse=True)[1] if level == SCAN else None
         return MemberScores(self.patient_ids, self.labels, getattr(self, stage), scans)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from ich_seq.evaluation.bootstrap import Estimate
-from ich_seq.evaluation.comparison import STAGES, ComparedSystem, Comparison, Cost, Entry
+from ich_seq.evaluation.comparison import STAGES, ComparedSystem, Comparison, Entry
 from ich_seq.evaluation.data import STAGE_ONE, STAGE_TWO
 from ich_seq.evaluation.published import PrintedPoint, point_of, published_of
+from ich_seq.evaluation.run_cost import Cost
 from ich_seq.labels import LABELS, RESEARCH_NOTICE
 from ich_seq.report.evaluation_parts import shown
 from ich_seq.report.figures import LABEL_COLOURS, SOFT, as_data_uri, new_figure

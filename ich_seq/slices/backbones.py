@@ -23,6 +23,8 @@ _SMALL: dict[str, type[KumarCnn] | type[LussierCnn]] = {"kumar2021_cnn": KumarCn
 OURS = (DEMO_BACKBONE, *_SMALL)
 """Networks that are not torchvision's, so that nobody publishes weights of them."""
 _TRANSFORMER = "vit_b_16"
+WITHOUT_MAP = (_TRANSFORMER,)
+"""The networks whose family has no `feature_map`."""
 _OTHERS = (
     *("densenet121", "densenet169", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3"),
     *("efficientnet_b4", "convnext_tiny", "vgg16", _TRANSFORMER),
@@ -80,9 +82,7 @@ def backbones() -> list[str]:
 
 
 def no_map_words(name: str) -> str:
-    """Why nothing can be drawn of what a network saw; empty for one that keeps a map of places to the end."""
-    if name != _TRANSFORMER:
-        return ""
+    """Why nothing can be drawn of what a network of `WITHOUT_MAP` saw."""
     return (
         f"cnn.backbone: {name} has no spatial feature map before its pooled vector, so no heat map can be drawn; use a convolutional "
         "network"

@@ -135,13 +135,11 @@ class GradCam:
         """
         count = len(seen.logits)
         found = torch.full((len(targets), *seen.logits.shape), torch.nan, dtype=seen.logits.dtype, device=self.device)
-        if seen.tiles is not None and count <= 2:
+        if count <= (1 if seen.tiles is None else 2):
             return found
         with torch.no_grad():
             for start in range(0, count, _WITHOUT_AT_ONCE):
                 gone = list(range(start, min(start + _WITHOUT_AT_ONCE, count)))
-                if count == 1:
-                    break
                 instead = [] if seen.tiles is None else [self._around(seen.tiles, place) for place in gone]
                 refined = self.refined(seen.logits, seen.embedding, gone, instead)
                 for row, target in enumerate(targets):

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from ich_seq.cli import main
 from ich_seq.config import load_config
 from ich_seq.errors import DatasetError, UsageError
-from ich_seq.evaluation.comparison import compare, read_entry, reading_ms, training_seconds
+from ich_seq.evaluation.comparison import compare, read_entry
 from ich_seq.evaluation.data import STAGE_ONE, STAGE_TWO, EvaluationInput
 from ich_seq.evaluation.evaluate import evaluate
 from ich_seq.evaluation.floors import PREVALENCE
 from ich_seq.evaluation.result import About
+from ich_seq.evaluation.run_cost import reading_ms, training_seconds
 from ich_seq.labels import LABEL_NAMES
 from ich_seq.report.comparison_page import comparison_markdown
 from ich_seq.report.evaluation_parts import shown

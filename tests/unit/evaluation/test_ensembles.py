@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ich_seq.combining import Combination, Method, Metric
-from ich_seq.evaluation.ensembles import MemberScores, choose, fit_weights, metric_weights, search
+from ich_seq.evaluation.ensembles import MemberScores, choose, metric_weights, search
+from ich_seq.evaluation.fitted_weights import fit_weights
 from ich_seq.metrics import cross_entropy, log_loss_per_label, roc_auc
 
 N = 400
@@ -51,7 +52,7 @@ def test_members_vote_by_their_own_balanced_thresholds() -> None:
 
 def test_fitted_weights_have_the_lowest_loss_of_a_fine_grid() -> None:
     scores = cohort(3, 1.0, 2.5)
-    fitted = np.array(fit_weights(scores))
+    fitted = np.array(fit_weights(scores.prob, scores.labels))
     assert fitted.sum(axis=0) == pytest.approx(np.ones(6))
     for label in range(6):
         grid = [
@@ -68,7 +69,10 @@ def test_a_label_with_one_class_has_equal_weights_and_votes_from_one_half() -> N
     labels = scores.labels.copy()
     labels[:, 2] = False
     one_class = MemberScores(scores.patient_ids, labels, scores.prob)
-    for weights in (fit_weights(one_class), *(metric_weights(one_class, m) for m in ("auc", "log_loss"))):
+    for weights in (
+        fit_weights(one_class.prob, one_class.labels),
+        *(metric_weights(one_class, m) for m in ("auc", "log_loss")),
+    ):
         assert np.array(weights)[:, 2] == pytest.approx([1 / 3] * 3)
     thresholds = choose(one_class, "vote", None).thresholds
     assert thresholds is not None
@@ -122,7 +126,7 @@ def by_scan() -> MemberScores:
 def test_on_scans_the_maximum_of_combined_slices_is_what_counts() -> None:
     """The mean of the first scan's slices is 1.4 / 3 and 1.2 / 3; thresholds are of maxima, .9, .8 and .3."""
     scores, average = by_scan(), choose(by_scan(), "average", None)
-    assert scores.maxima(average.combine(scores.prob))[:, 0] == pytest.approx([0.6 / 3, 1.4 / 3, 0.5 / 3])
+    assert scores.by_level(average.combine(scores.prob))[:, 0] == pytest.approx([0.6 / 3, 1.4 / 3, 0.5 / 3])
     wanted = -np.log([1 - 0.6 / 3, 1.4 / 3, 1 - 0.5 / 3])
     assert scores.losses(average) == pytest.approx(wanted)
     vote = choose(scores, "vote", None)

@@ -7,7 +7,7 @@ from torchvision.models import get_model
 
 from ich_seq.config import CnnConfig, PreprocessConfig, Window, load_config
 from ich_seq.errors import ConfigError
-from ich_seq.slices.backbones import backbones
+from ich_seq.slices.backbones import WITHOUT_MAP, backbones
 from ich_seq.slices.network import SliceNet
 
 SMALL = PreprocessConfig(size=64)
@@ -70,6 +70,11 @@ def test_every_trunk_has_a_spatial_feature_map_an_embedding_and_six_logits(name:
     assert output.embedding.shape == (2, network.embedding_width)
     assert output.logits.shape == (2, 6)
     assert name in backbones()
+
+
+def test_the_networks_without_a_map_are_those_that_are_named() -> None:
+    names = [name for name in backbones() if on_meta(name, PreprocessConfig(size=64)).family.feature_map is None]
+    assert names == list(WITHOUT_MAP)
 
 
 @pytest.mark.parametrize("name", ["densenet121", "efficientnet_b0", "convnext_tiny"])
